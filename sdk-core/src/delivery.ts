@@ -1,0 +1,142 @@
+import { type Clock, createClock } from './clock.ts';
+import type { KeptEvent } from './keeper.ts';
+import type { Platform } from './platform.ts';
+import { createQueue, type Load, type QueuedEvent } from './queue.ts';
+import { type Counters, createReporter, type LossReason, type Report } from './report.ts';
+import { createSender, type DeliveryHooks, type FlushResult } from './sender.ts';
+import { createSerialiser, type TrackOptions } from './serialise.ts';
+import { type DeliveryOptions, deliveryDefaults } from './settings.ts';
+
+/** The engine: takes events at any rate, and sees to it that each meets exactly one end. */
+export interface Delivery {
+  /** Queues an event. false: it was lost, and reported. Never throws. */
+  track(name: string, props?: object, options?: TrackOptions): boolean;
+  /**
+   * Queues events that an earlier run kept, as many as fit, the oldest first; returns these under their new sequence numbers. None of them
+   * meets its end before this returns.
+   */
+  adopt(events: readonly KeptEvent[]): KeptEvent[];
+  /**
+   * Sends what is queued without linger (but never before a `Retry-After` is over), and resolves when all of it has met its end or
+   * `timeoutMs` has passed. Never rejects.
+   */
+  flush(timeoutMs: number): Promise<FlushResult>;
+  /** From now on `track` loses what it is given, as `closed`. What is queued is still sent, without linger. */
+  close(): void;
+  /** Ends everything at once and hands over what has not met its end, the oldest first: the caller keeps it or loses it. */
+  stop(): QueuedEvent[];
+  /** Counts events as lost and tells of them. For what `stop` handed over. */
+  lose(reason: LossReason, events: readonly QueuedEvent[]): void;
+  /** Tells the application, where it listens. */
+  tell(report: Report): void;
+  /** Events that have not met their end, the oldest first. */
+  pending(): QueuedEvent[];
+  /** How much that is: what the queue's limits are held against. */
+  readonly held: Load;
+  readonly counters: Counters;
+  readonly clock: Clock;
+}
+
+export function createDelivery<Body>(
+  platform: Platform<Body>,
+  options: Partial<DeliveryOptions> = {},
+  hooks: DeliveryHooks = {},
+): Delivery {
+  const settings = { ...deliveryDefaults, ...options };
+  const queue = createQueue(settings, platform.line ?? []);
+  const clock = createClock(platform, settings.clock);
+  const serialise = createSerialiser(platform.random);
+  const reporter = createReporter(settings.onReport, platform.after);
+  const { lose, tell, counters } = reporter;
+  const sender = createSender(platform, settings, queue, clock, reporter, hooks);
+  let closed = false;
+
+  return {
+    track,
+    adopt,
+    flush: sender.flush,
+    close() {
+      closed = true;
+      sender.close();
+    },
+    stop() {
+      closed = true;
+      return sender.stop();
+    },
+    lose,
+    tell,
+    pending: sender.pending,
+    held: queue.held,
+    counters,
+    clock,
+  };
+
+  function track(name: string, props?: object, trackOptions: TrackOptions = {}): boolean {
+    const now = clock.now();
+    counters.queued++;
+    let text: string;
+    try {
+      text = serialise(now, name, props, trackOptions);
+    } catch (error) {
+      text = JSON.stringify({ name: typeof name === 'string' ? name : '' });
+      lose('invalid', [{ text }], { message: error instanceof Error ? error.message : undefined });
+      return false;
+    }
+    const bytes = platform.byteLength(text);
+    const reason = closed ? 'closed' : bytes > settings.eventBytesMax ? 'too_large' : 'queue_full';
+    if (reason !== 'queue_full' || !makeRoom(bytes)) {
+      lose(reason, [{ text }]);
+      return false;
+    }
+    put(text, bytes, clock.elapsed(), trackOptions.occurredAt == null);
+    const { waiting } = queue;
+    // The first event sets the timer; from there to a full batch there is nothing to decide.
+    if (
+      waiting.events === 1 ||
+      waiting.events >= settings.batchEventsMax ||
+      waiting.bytes >= settings.batchBytesMax
+    ) {
+      sender.pump();
+    }
+    hooks.queued?.();
+    return true;
+  }
+
+  function adopt(events: readonly KeptEvent[]): KeptEvent[] {
+    const now = clock.elapsed();
+    const offsetMs = now - clock.serverMs();
+    // A clock that was set back in between must not make ages negative.
+    const elapsedAt = (serverMs: number): number => Math.min(now, serverMs + offsetMs);
+    const adopted: KeptEvent[] = [];
+    for (const event of events) {
+      const { text, queuedAtMs, triedAtMs } = event;
+      const bytes = platform.byteLength(text);
+      if (closed || !queue.fits(bytes)) break;
+      counters.queued++;
+      adopted.push({ ...event, sequence: queue.next() });
+      put(
+        text,
+        bytes,
+        elapsedAt(queuedAtMs),
+        false,
+        triedAtMs === undefined ? triedAtMs : elapsedAt(triedAtMs),
+      );
+    }
+    platform.after(0, sender.pump);
+    return adopted;
+  }
+
+  function makeRoom(bytes: number): boolean {
+    while (!queue.fits(bytes)) {
+      const oldest = settings.whenFull === 'dropOldest' && queue.shift();
+      if (!oldest) return false;
+      lose('queue_full', [oldest]);
+      sender.ended([oldest]);
+    }
+    return true;
+  }
+
+  function put(text: string, bytes: number, queuedAt: number, stamped: boolean, triedAt?: number): void {
+    queue.push({ sequence: queue.next(), text, bytes, queuedAt, stamped, triedAt });
+  }
+}

@@ -1,0 +1,64 @@
+import { retryAfterMs } from './backoff.ts';
+import type { Reply } from './platform.ts';
+import type { EventResult } from './wire/index.ts';
+
+/** What a refusal says of itself: the status, and the problem's code and detail where there is one. */
+export interface Refusal {
+  readonly status: number;
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+/** What an answer comes to. */
+export type Outcome =
+  /** Stored, but for what `results` say. */
+  | { readonly kind: 'stored'; readonly results: readonly EventResult[] }
+  /** Not now: the same again, not before `floorMs`. */
+  | { readonly kind: 'later'; readonly refusal?: Refusal; readonly floorMs: number }
+  /** Too large. */
+  | { readonly kind: 'split'; readonly refusal: Refusal }
+  /** It will never be taken. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/**
+ * 4xx that may pass: Unauthorized and Forbidden (a key can be put right, and nothing is given up for it), Request Timeout, Too Early, Too Many
+ * Requests.
+ */
+const passing = new Set([401, 403, 408, 425, 429]);
+
+/** A wrong key is asked about once a minute. */
+const lockedMs = 60_000;
+
+/**
+ * Judges an answer; without one it is to be tried again. A 200 counts only with the collector's own body: hotel networks answer 200 to everything, and to take that for
+ * an acknowledgement would lose the batch.
+ */
+export function judge(reply: Reply | undefined, nowMs: number): Outcome {
+  if (!reply) return { kind: 'later', floorMs: 0 };
+  const { status } = reply;
+  const { results, code, detail, retryAfterMs: askedMs } = parseObject(reply.body);
+  if (status === 200 && Array.isArray(results) && results.every(Boolean)) return { kind: 'stored', results };
+  const refusal = { status, code: textOf(code), message: textOf(detail) };
+  if (status < 400 || status > 499 || passing.has(status)) {
+    const floorMs = retryAfterMs(reply.retryAfter, askedMs, nowMs);
+    return {
+      kind: 'later',
+      refusal,
+      floorMs: status === 401 || status === 403 ? Math.max(floorMs, lockedMs) : floorMs,
+    };
+  }
+  return { kind: status === 413 ? 'split' : 'refused', refusal };
+}
+
+/** The members of a JSON object; none where the text is something else. */
+export function parseObject(text: string): { readonly [name: string]: unknown } {
+  try {
+    return Object(JSON.parse(text)) as { readonly [name: string]: unknown };
+  } catch {
+    return {};
+  }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

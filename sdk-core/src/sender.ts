@@ -1,0 +1,297 @@
+import { backoffMs, lingerStretch } from './backoff.ts';
+import { type Batch, halve, takeBatch } from './batch.ts';
+import type { Clock } from './clock.ts';
+import { judge, type Refusal } from './outcome.ts';
+import type { Platform, Reply } from './platform.ts';
+import type { Queue, QueuedEvent } from './queue.ts';
+import type { LossReason, Reporter } from './report.ts';
+import { restate } from './serialise.ts';
+import type { DeliveryOptions } from './settings.ts';
+import type { EventResult } from './wire/index.ts';
+
+/**
+ * The loop. A batch whose outcome is unknown goes to `again` and is sent anew, with the same events, until the collector has said what
+ * became of each:
+ *
+ *     queue → (linger, or full) → batch → attempt ─ stored, refused → end
+ *                                    ▲        └──── later, split ─┐
+ *                                    └─────────── again ◄─────────┘
+ *
+ * What must stay true: every event is in exactly one of the queue, `again` and `underWay`, or has met its end, once. There is one wait for
+ * all (`quietUntil`): nothing is sent before it is over. `pump` is the only place where a request begins.
+ */
+export interface Sender {
+  /** Begins what may begin now, else sets the timer. */
+  readonly pump: () => void;
+  /** See `Delivery`. While one is under way, nothing lingers. */
+  readonly flush: (timeoutMs: number) => Promise<FlushResult>;
+  /** From now on nothing lingers, and there is no time for a clock sample any more. */
+  close(): void;
+  /** Makes room for others: they have met their end. */
+  ended(events: readonly QueuedEvent[]): void;
+  /** Events that have not met their end, oldest first. */
+  readonly pending: () => QueuedEvent[];
+  /** The end: answers that still come are ignored. Returns what was pending. */
+  stop(): QueuedEvent[];
+}
+
+export interface FlushResult {
+  /** Events that have not met their end, those tracked since included. */
+  readonly pending: number;
+}
+
+/** Where persistence and backpressure hook in. */
+export interface DeliveryHooks {
+  /** An event was queued. On the hot path. */
+  readonly queued?: () => void;
+  /** These are about to be sent for the first time; the attempt waits for the promise. */
+  readonly trying?: (events: readonly QueuedEvent[]) => Promise<void> | undefined;
+  /** An attempt failed; they will be sent again. */
+  readonly failed?: (events: readonly QueuedEvent[]) => void;
+  /** They met their end, one way or the other. */
+  readonly ended?: (events: readonly QueuedEvent[]) => void;
+}
+
+export function createSender<Body>(
+  platform: Platform<Body>,
+  settings: DeliveryOptions,
+  queue: Queue,
+  clock: Clock,
+  reporter: Reporter,
+  hooks: DeliveryHooks,
+): Sender {
+  const again: Batch[] = [];
+  const underWay = new Set<Batch>();
+  /** Each looks whether what it waits for is over. */
+  const flushes = new Set<(timeIsOver?: boolean) => void>();
+  let requests = 0;
+  let failures = 0;
+  let pressure = 0;
+  let quietUntil = 0;
+  let forbiddenUntil = 0;
+  let probed = false;
+  let closed = false;
+  let stopped = false;
+  let wakeAt = Infinity;
+  let cancelWake: (() => void) | undefined;
+
+  return {
+    pump,
+    flush,
+    close() {
+      hurry();
+      closed = true;
+      pump();
+    },
+    ended,
+    pending,
+    stop() {
+      const left = pending();
+      stopped = true;
+      cancelWake?.();
+      queue.release(left);
+      for (const look of flushes) look(true);
+      return left;
+    },
+  };
+
+  function pump(): void {
+    while (!stopped && (requests < settings.requestsInFlight || platform.another?.())) {
+      // A step since the last look decides over what follows.
+      clock.now();
+      const now = platform.monotonic();
+      const dueInMs = nextDueInMs();
+      const waitMs = Math.max(quietUntil - now, dueInMs);
+      // The first linger is long enough to ask for the time.
+      const probes = dueInMs < Infinity && now >= quietUntil && probeIsDue();
+      if (waitMs > 0 && !probes) return wake(waitMs);
+      requests++;
+      void (probes ? probe() : deliver(again.shift() ?? takeBatch(queue, settings, reporter.news()))).then(
+        () => {
+          requests--;
+          pump();
+        },
+      );
+    }
+  }
+
+  /** When the next batch could go, were there no wait. */
+  function nextDueInMs(): number {
+    const { events, bytes } = queue.waiting;
+    const first = queue.first();
+    if (again.length > 0) return 0;
+    if (!first) return Infinity;
+    if (isHurried() || events >= settings.batchEventsMax || bytes >= settings.batchBytesMax) return 0;
+    return first.queuedAt + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
+  }
+
+  /** A timer that rings too early sets itself anew: cheaper than a new one for every change. */
+  function wake(inMs: number): void {
+    const at = platform.monotonic() + inMs;
+    if (at >= wakeAt) return;
+    cancelWake?.();
+    wakeAt = at;
+    cancelWake = platform.after(Math.ceil(Math.min(inMs, 1e9)), () => {
+      wakeAt = Infinity;
+      pump();
+    });
+  }
+
+  /** Only where there is no sample, and then once until something changes. */
+  function probeIsDue(): boolean {
+    return !closed && !probed && !requests && !clock.best() && !platform.another?.();
+  }
+
+  async function probe(): Promise<void> {
+    probed = true;
+    const { take } = clock.measure();
+    const reply = await platform.time(settings.requestTimeoutMs).catch(() => undefined);
+    if (reply) take(reply);
+    // A collector that is full or closing asks for quiet here too. Whatever else is wrong with this path must not hold back events.
+    const outcome = judge(reply, clock.serverMs());
+    if (outcome.kind === 'later') forbid(outcome.floorMs);
+  }
+
+  async function deliver(batch: Batch): Promise<void> {
+    underWay.add(batch);
+    dropExpired(batch);
+    const reply = await attempt(batch).catch(() => undefined);
+    underWay.delete(batch);
+    if (stopped) return;
+    if (reply === 'quiet') again.unshift(batch);
+    else if (batch.events.length > 0) settle(batch, reply);
+    else reporter.untell(batch.dropped);
+  }
+
+  /** Rejects where there was no whole answer. */
+  async function attempt({ events, dropped }: Batch): Promise<Reply | 'quiet' | undefined> {
+    if (events.length === 0) return undefined;
+    const untried = events.filter(({ triedAt }) => triedAt === undefined);
+    for (const event of untried) event.triedAt = clock.elapsed();
+    if (untried.length > 0) await hooks.trying?.(untried);
+
+    // The same bytes on every attempt, unless the clock was set back.
+    clock.now();
+    const body = await platform.encode(
+      events.map((event) => restate(event, clock)),
+      events.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
+
+    // Meanwhile the answer to another request may have asked for quiet, or all may be over.
+    if (stopped || platform.monotonic() < quietUntil) return 'quiet';
+    const { sentAtMs, take } = clock.measure();
+    const reply = await platform.send({
+      body,
+      sentAt: new Date(sentAtMs).toISOString(),
+      clock: clock.best(),
+      dropped,
+      timeoutMs: settings.requestTimeoutMs,
+    });
+    take(reply);
+    return reply;
+  }
+
+  function dropExpired(batch: Batch): void {
+    const now = clock.elapsed();
+    const isExpired = ({ triedAt, queuedAt }: QueuedEvent): boolean =>
+      triedAt === undefined ? now - queuedAt > settings.untriedLifeMs : now - triedAt > settings.triedLifeMs;
+    const expired = batch.events.filter(isExpired);
+    if (expired.length === 0) return;
+    batch.events = batch.events.filter((event) => !isExpired(event));
+    lose('expired', expired);
+  }
+
+  function settle(batch: Batch, reply: Reply | undefined): void {
+    const outcome = judge(reply, clock.serverMs());
+    const { events, dropped } = batch;
+    if (reply) pressure = Number(reply.pressure);
+    // With a sample none is due until a step has made it worthless. Without an answer the network may be another one now: ask again.
+    if (!reply || clock.best()) probed = false;
+    if (outcome.kind === 'later') {
+      const { floorMs, refusal } = outcome;
+      again.unshift(batch);
+      failures++;
+      const waitMs = Math.max(floorMs, backoffMs(failures, platform.random, settings));
+      forbid(floorMs);
+      quietUntil = Math.max(quietUntil, platform.monotonic() + waitMs);
+      hooks.failed?.(events);
+      reporter.tell({ ...refusal, kind: 'delayed', waitMs, failures });
+      return;
+    }
+    failures = 0;
+    if (outcome.kind === 'stored') stored(events, outcome.results);
+    else if (outcome.kind === 'split' && events.length > 1) again.unshift(...halve(batch));
+    else {
+      reporter.untell(dropped);
+      lose(outcome.kind === 'split' ? 'too_large' : 'rejected', events, outcome.refusal);
+    }
+  }
+
+  function stored(events: readonly QueuedEvent[], results: readonly EventResult[]): void {
+    const { counters } = reporter;
+    counters.sent += events.length;
+    for (const result of results) {
+      const event = events[result.index];
+      if (!event || result.status === 'accepted') continue;
+      counters.sent--;
+      if (result.status === 'duplicate') counters.duplicates++;
+      else {
+        const { code, message } = result;
+        reporter.lose('rejected', [event], { status: 200, code, message });
+      }
+    }
+    ended(events);
+  }
+
+  function lose(reason: LossReason, events: readonly QueuedEvent[], refusal?: Refusal): void {
+    reporter.lose(reason, events, refusal);
+    ended(events);
+  }
+
+  function ended(events: readonly QueuedEvent[]): void {
+    queue.release(events);
+    hooks.ended?.(events);
+    for (const look of flushes) look();
+  }
+
+  function flush(timeoutMs: number): Promise<FlushResult> {
+    const end = queue.next();
+    return new Promise((resolve) => {
+      const look = (timeIsOver?: boolean): void => {
+        const oldest = taken()[0] ?? queue.first();
+        if (!timeIsOver && oldest && oldest.sequence < end) return;
+        cancel();
+        flushes.delete(look);
+        resolve({ pending: queue.held.events });
+      };
+      const cancel = platform.after(timeoutMs, () => look(true));
+      hurry();
+      flushes.add(look);
+      pump();
+      look();
+    });
+  }
+
+  /** Whoever flushes gets an attempt at once, where the server does not forbid it. */
+  function hurry(): void {
+    if (!isHurried()) quietUntil = forbiddenUntil;
+  }
+
+  function isHurried(): boolean {
+    return closed || flushes.size > 0;
+  }
+
+  function pending(): QueuedEvent[] {
+    return stopped ? [] : [...taken(), ...queue.list()];
+  }
+
+  /** Events that were taken from the queue and have not met their end, oldest first. */
+  function taken(): QueuedEvent[] {
+    return [...underWay, ...again].flatMap(({ events }) => events).sort((a, b) => a.sequence - b.sequence);
+  }
+
+  function forbid(floorMs: number): void {
+    forbiddenUntil = Math.max(forbiddenUntil, platform.monotonic() + floorMs);
+    quietUntil = Math.max(quietUntil, forbiddenUntil);
+  }
+}

@@ -1,0 +1,97 @@
+import type { Clock } from './clock.ts';
+import { createIds } from './ids.ts';
+import type { QueuedEvent } from './queue.ts';
+
+/** What may be said about an event beside its name and props. */
+export interface TrackOptions {
+  /** Default: the key's default stream. */
+  readonly stream?: string | undefined;
+  /** What the event is about: a user, an order … */
+  readonly key?: string | undefined;
+  /** When it happened, where that is not now. It is never corrected for a stepping clock. RFC 3339 or a Date. */
+  readonly occurredAt?: string | Date | undefined;
+  /** Default: a new UUIDv7. The same id again within the dedupe window is stored once. */
+  readonly id?: string | undefined;
+}
+
+export type Serialiser = (
+  nowMs: number,
+  name: string,
+  props: object | undefined,
+  options: TrackOptions,
+) => string;
+
+/**
+ * Turns a call of `track()` into JSON text, once. `occurredAt` stands first, so that our own stamp can be replaced without parsing.
+ * Throws what `JSON.stringify` and `Date.toISOString` throw, and TypeError for a name that is not a string.
+ */
+export function createSerialiser(random: () => number): Serialiser {
+  const newId = createIds(random);
+  const stamp = createStamp();
+
+  return (nowMs, name, props, { id, stream, key, occurredAt }) => {
+    if (typeof name !== 'string') throw new TypeError('name must be a string');
+    const time = occurredAt == null ? `${stamp(nowMs)}"` : quote(isoOf(occurredAt)).slice(1);
+    let text = timeLabel + time;
+    text += id == null ? `,"id":"${newId(nowMs)}"` : `,"id":${quote(id)}`;
+    text += `,"name":${quote(name)}`;
+    if (stream != null) text += `,"stream":${quote(stream)}`;
+    if (key != null) text += `,"key":${quote(key)}`;
+    const json = props == null ? undefined : JSON.stringify(props);
+    if (json !== undefined) text += `,"props":${json}`;
+    return `${text}}`;
+  };
+}
+
+/** The event's text; with a new `occurredAt`, down to the millisecond, where the clock was set back since we stamped it. */
+export function restate(event: QueuedEvent, clock: Clock): string {
+  const at = event.stamped ? clock.restated(event.queuedAt) : undefined;
+  if (at === undefined) return event.text;
+  const restated = timeLabel + isoMs(at);
+  return restated < event.text ? restated + event.text.slice(restated.length) : event.text;
+}
+
+/** Bytes of a text in UTF-8. */
+export function utf8Bytes(text: string): number {
+  let bytes = text.length;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    // A surrogate is half of a pair of four bytes; anything else from U+0800 on has three.
+    if (code > 0x7f) bytes += code > 0x7ff && (code < 0xd800 || code > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
+}
+
+/**
+ * RFC 3339 with six digits. The last three count the events of one millisecond, so that they keep their order also where they are
+ * sent apart.
+ */
+function createStamp(): (nowMs: number) => string {
+  let millisecond = Number.NaN;
+  let head = '';
+  let count = 0;
+  return (nowMs) => {
+    if (nowMs !== millisecond) {
+      millisecond = nowMs;
+      head = isoMs(nowMs);
+      count = 0;
+    } else if (count < 999) count++;
+    return `${head}${String(count).padStart(3, '0')}Z`;
+  };
+}
+
+const timeLabel = '{"occurredAt":"';
+
+/** `2026-01-31T23:59:59.000`. */
+function isoMs(ms: number): string {
+  return new Date(ms).toISOString().slice(0, -1);
+}
+
+function isoOf(time: string | Date): string {
+  return time instanceof Date ? time.toISOString() : time;
+}
+
+/** Whatever a program without types passes here becomes a JSON string. */
+function quote(value: unknown): string {
+  return JSON.stringify(String(value));
+}

@@ -1,0 +1,57 @@
+export {
+  type DroppedEvents,
+  dropReasons,
+  type DropReason,
+  type Problem,
+  type ProblemCode,
+  problems,
+  type RejectionCode,
+  rejectionCodes,
+} from './codes.ts';
+export {
+  type Committed,
+  type Consumer,
+  type ConsumerShard,
+  type ConsumerSummary,
+  consumerLimits,
+  consumerNamePattern,
+  type Lease,
+  memberPattern,
+} from './consumers.ts';
+export {
+  type ClientIpMode,
+  clientIpModes,
+  dedupeDaysDefault,
+  defaultLimits,
+  type LimitName,
+  type Limits,
+  limits,
+  readLimits,
+  retentionDaysMax,
+  type SchemaMode,
+  schemaModes,
+  streamNamePattern,
+  userAgentCharacters,
+  watermarkDelayMsDefault,
+  watermarkDelayMsMax,
+  windowLimits,
+} from './limits.ts';
+export { headers, paths } from './paths.ts';
+export {
+  type BatchReply,
+  type ClientClock,
+  type EventResult,
+  type Json,
+  type Page,
+  type PageEnd,
+  type Pane,
+  type SentBatch,
+  type SentEvent,
+  type StoredEvent,
+  type TimeQuality,
+  type TimeReply,
+  timeQualities,
+  type Window,
+  type WindowsPage,
+} from './shapes.ts';
+export { earliestMicros, formatTime, latestMicros, parseTime } from './time.ts';

@@ -1,0 +1,86 @@
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Chromium, findChromium, startChromium } from '../harness/chromium.ts';
+import { eventually } from '../harness/eventually.ts';
+import { type SmallCollector, startSmallCollector } from '../sdk/small-collector.ts';
+import { type Site, startSite } from './site.ts';
+
+const program = await findChromium();
+
+describe.skipIf(program === undefined)('in Chromium a page that comes back from the cache of pages', () => {
+  let chromium: Chromium;
+  let site: Site;
+  let collector: SmallCollector;
+  let page: Page;
+
+  beforeAll(async () => {
+    [chromium, site] = await Promise.all([startChromium(program ?? '', { keepsPages: true }), startSite()]);
+    // Without a page the browser would end.
+    await chromium.context.newPage();
+  });
+  afterAll(async () => {
+    await chromium?.close();
+    await site?.close();
+  });
+  beforeEach(async () => {
+    collector = await startSmallCollector();
+    page = await chromium.context.newPage();
+    await page.goto(`${site.url}/one`);
+    await page.evaluate(
+      "shows = [], addEventListener('pageshow', ({ persisted }) => shows.push(persisted)), null",
+    );
+    await begin();
+  });
+  afterEach(async () => {
+    await page.close();
+    await collector.close();
+  });
+
+  const begin = (): Promise<unknown> =>
+    page.evaluate(`client = tidemark.createClient({ url: '${collector.url}', key: 'k' }), null`);
+  const track = (count: number): string =>
+    `for (let i = 0; i < ${count}; i++) client.track('tracked', { i });`;
+  const leave = async (work: string): Promise<void> => {
+    await page.evaluate(`${work} location.href = '/two'; null`);
+    await page.waitForURL('**/two');
+  };
+  /** It really is the page that was left, and not a new one. */
+  const comeBack = async (): Promise<void> => {
+    await page.evaluate('history.back(), null');
+    // A page that comes back loads nothing.
+    await page.waitForURL('**/one', { waitUntil: 'commit' });
+    expect(await page.evaluate('shows')).toEqual([true]);
+  };
+  const arrived = (count: number): Promise<void> =>
+    eventually(`${count} events`, () => collector.stored.length >= count);
+
+  test('keeps on sending, and sends nothing twice', async () => {
+    await page.evaluate(`${track(5)} client.flush()`);
+    await leave(track(10));
+    await arrived(15);
+    await comeBack();
+    await page.evaluate(`${track(3)} null`);
+    await arrived(18);
+    expect(await page.evaluate('client.flush()')).toEqual({ pending: 0 });
+    expect(await page.evaluate('client.counters()')).toMatchObject({ queued: 18, pending: 0, dropped: {} });
+    expect(collector.stored).toHaveLength(18);
+    expect(collector.duplicates()).toBe(0);
+    await leave(track(1));
+    await arrived(19);
+  });
+
+  test('G2 G4 has lost nothing to the page that took over from it, and nothing is stored twice', async () => {
+    collector.fault = () => ({ kind: 'answer', status: 503 });
+    await leave(track(10));
+    collector.fault = () => undefined;
+    await begin();
+    await arrived(10);
+    await comeBack();
+    await page.evaluate(`${track(1)} null`);
+    await arrived(11);
+    expect(await page.evaluate('client.flush()')).toEqual({ pending: 0 });
+    expect(await page.evaluate('client.counters()')).toMatchObject({ queued: 11, pending: 0, dropped: {} });
+    expect(new Set(collector.stored.map(({ id }) => id)).size).toBe(11);
+    expect(collector.stored).toHaveLength(11);
+  });
+});
