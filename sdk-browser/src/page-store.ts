@@ -23,6 +23,8 @@ export function createPageStore(name: string): DeviceStore {
   let held = false;
   let release = (): void => {};
   let announced = false;
+  /** Finds what other pages have left; one that comes back has heard of none of it. */
+  let look = (): void => {};
 
   return {
     async save(events) {
@@ -39,18 +41,20 @@ export function createPageStore(name: string): DeviceStore {
       database.remove(own, sequences).catch(() => {});
     },
     start(adopt) {
-      resume();
       const watch = (namespace: string): void => {
         if (watched.has(namespace)) return;
         watched.add(namespace);
         void withLock(prefix + namespace, () => take(namespace, adopt)).then(() => watched.delete(namespace));
       };
       const watchItem = (key: string): void => watch(key.slice(prefix.length));
-      items().forEach(watchItem);
-      database.namespaces().then(
-        (found) => found.forEach(watch),
-        () => {},
-      );
+      look = () => {
+        items().forEach(watchItem);
+        database.namespaces().then(
+          (found) => found.forEach(watch),
+          () => {},
+        );
+      };
+      resume();
       if (navigator.locks)
         globalThis.addEventListener('storage', ({ key, newValue }) => {
           if (newValue && key?.startsWith(prefix)) watchItem(key);
@@ -128,11 +132,11 @@ export function createPageStore(name: string): DeviceStore {
     if (moved && taken.length === events.length) delete storage[item];
   }
 
-  /** To let go for a moment would be to give away: others wait for it. */
   function resume(): void {
-    if (held) return;
+    // To let go for a moment would be to give away: others wait for it.
+    if (!held) void withLock(ownItem, () => new Promise<void>((resolve) => (release = resolve)));
     held = true;
-    void withLock(ownItem, () => new Promise<void>((resolve) => (release = resolve)));
+    look();
   }
 }
 

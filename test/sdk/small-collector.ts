@@ -48,6 +48,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly stored: boolean }
   /** Never answered. */
   | { readonly kind: 'hang' }
+  /** Stored, and answered only then. */
+  | { readonly kind: 'late'; readonly until: Promise<void> }
   /** Stored, but some events are refused. */
   | { readonly kind: 'reject'; readonly ids: ReadonlySet<string> }
   | { readonly kind: 'pressure'; readonly value: number };
@@ -121,6 +123,7 @@ export async function startSmallCollector(): Promise<SmallCollector> {
     }
     const reply = store(seen, fault?.kind === 'reject' ? fault.ids : new Set());
     if (fault?.kind === 'cut') return void response.destroy();
+    if (fault?.kind === 'late') return void fault.until.then(() => send(200, reply));
     send(200, reply, fault?.kind === 'pressure' ? { 'tidemark-pressure': fault.value.toFixed(2) } : {});
   }
 
