@@ -55,11 +55,11 @@ async function finish(upkeep: Upkeep): Promise<UpkeepReport[]> {
   return reports;
 }
 
-/** A stream with an event at noon of each of the last days, all below its watermark. */
+/** A stream with an event at the end of each of the last days, behind wherever in its day a mark may lie; all below its watermark. */
 async function makeStream(name: string, days: number, perDay = 1): Promise<number> {
   const streamId = await store.makeStream(name, forever);
   for (let day = 1; day <= days; day++) {
-    const eventTime = today - BigInt(day) * dayMicros + dayMicros / 2n;
+    const eventTime = today - BigInt(day - 1) * dayMicros - 1n;
     await store.append(
       streamId,
       Array.from({ length: perDay }, () => createRow({ stream: name, eventTime })),
