@@ -3,10 +3,10 @@
  * report, of what is on the wire or in a query, or of anything that the browser has.
  */
 export const internalNames = `
-  another after best byteLength elapsed exists line measure monotonic pressure restated retryAfter sentAtMs serverMs sumMs take
-  adopt bytes ended failed first fits floorMs held list lose news next pump queuedAt refusal release sequence stamped taken tell triedAt
-  trying untell waiting
-  adopted atMs delivery keeper listen move namespaces note openStore queuedAtMs resume saveAll saveNow triedAtMs
+  another after arm best bytesOf elapsed exists line measure monotonic pressure restated retryAfter serverMs
+  adopt bytes ended first fits floorMs forget held isClosed keep list lose news next pump queuedAt refusal release saved sequence
+  stamped store tell triedAt trying untell waiting
+  atMs delivery listen move namespaces readNote writeNote openStore queuedAtMs resume saveAll saveNow triedAtMs
 `
   .trim()
   .split(/\s+/);

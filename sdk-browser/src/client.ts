@@ -3,12 +3,9 @@ import {
   type ClientClock,
   type Counters,
   createDelivery,
-  createKeeper,
   type Delivery,
   type EventShapes,
   type FlushResult,
-  type Keeper,
-  type KeptEvent,
   parseObject,
   type Platform,
   type QueuedEvent,
@@ -17,7 +14,7 @@ import {
   utf8Bytes,
 } from '@tidemark/core';
 import { type ClientOptions, pageDefaults, type Settings } from './options.ts';
-import type { DeviceStore } from './store.ts';
+import type { Adopt, DeviceStore } from './store.ts';
 import { clocks } from './platform.ts';
 import { type Body, createTransport } from './transport.ts';
 
@@ -51,7 +48,7 @@ export interface ClientCounters extends Counters {
 export interface Environment extends Pick<Platform, 'random'> {
   /** Not on a server that renders pages, say: there a client does nothing. */
   readonly exists: () => boolean;
-  readonly openStore: (name: string) => DeviceStore;
+  readonly openStore: (name: string, adopt: Adopt) => DeviceStore;
   /** Calls `leave` when this may be the last moment there is (`forGood`: it is), and `resume` when sending is worth a try. */
   readonly listen: (leave: (forGood: boolean) => void, resume: () => void) => () => void;
 }
@@ -64,76 +61,67 @@ export function createClientIn<Events extends EventShapes<Events>>(
   options: ClientOptions,
 ): Client<Events> {
   const settings: Settings = { onReport: warn, ...pageDefaults, ...options };
-  const { url, key, persist, saveAfterMs } = settings;
+  const { url, key, persist } = settings;
   if (!url || !key) throw new TypeError('url and key must be given');
+  const store = persist
+    ? environment.openStore(`tidemark ${key} ${url}`, (events) => delivery.adopt(events))
+    : undefined;
   let leaving = false;
   const platform: Platform<Body> = {
     ...clocks,
     random: environment.random,
-    byteLength: utf8Bytes,
+    bytesOf: utf8Bytes,
+    store,
     ...createTransport(settings, () => leaving),
   };
-  const store = persist ? environment.openStore(`tidemark ${key} ${url}`) : undefined;
-  let run: Run | undefined;
-  let started = false;
-  let counters: Counters = { queued: 0, sent: 0, duplicates: 0, rejected: 0, dropped: {} };
+  let delivery = openDelivery();
+  let running = false;
   let stopListening = (): void => {};
   if (!settings.optedOut) start();
 
   return {
     track(name, ...[props, trackOptions]) {
-      run?.delivery.track(name, props, trackOptions);
+      if (!running) return;
+      delivery.track(name, props, trackOptions);
+      // By another listener to the page's end.
+      if (leaving) queueMicrotask(() => leave(false));
     },
-    flush: async ({ timeoutMs = 10_000 } = {}) => run?.delivery.flush(timeoutMs) ?? { pending: 0 },
+    flush: ({ timeoutMs = 10_000 } = {}) => delivery.flush(timeoutMs),
     async close({ timeoutMs = 5_000 } = {}) {
-      run?.delivery.close();
-      await run?.delivery.flush(timeoutMs);
-      await run?.keeper?.saveAll();
-      end('closed', run?.keeper?.saveNow() ?? run?.delivery.pending());
+      delivery.close();
+      await delivery.flush(timeoutMs);
+      await delivery.saveAll();
+      end('closed', delivery.saveNow());
       store?.release();
     },
     optOut() {
-      end('opted_out', run?.delivery.pending());
+      end('opted_out', delivery.pending());
       store?.clear();
     },
-    optIn: () => run || start(),
-    counters: () => ({ ...counters, pending: run?.delivery.held.events ?? 0 }),
+    optIn() {
+      if (running) return;
+      delivery = openDelivery();
+      start();
+    },
+    counters: () => ({ ...delivery.counters, pending: delivery.held.events }),
   };
+
+  function openDelivery(): Delivery {
+    return createDelivery(platform, { ...settings, clock: readClock() });
+  }
 
   function start(): void {
     if (!environment.exists()) return;
-    const keeper = store && createKeeper(store, platform, () => delivery, saveAfterMs);
-    const delivery: Delivery = createDelivery(
-      platform,
-      { ...settings, clock: readClock() },
-      {
-        ...keeper,
-        queued() {
-          keeper?.queued();
-          // Tracked by another listener to the page's end.
-          if (leaving) queueMicrotask(() => leave(false));
-        },
-      },
-    );
-    ({ counters } = delivery);
-    run = { delivery, keeper };
+    running = true;
     stopListening = environment.listen(leave, resume);
-    if (!started) store?.start(adopt);
-    started = true;
+    store?.resume();
   }
 
-  function end(reason: 'closed' | 'opted_out', lost: readonly QueuedEvent[] = []): void {
-    run?.delivery.stop();
-    run?.delivery.lose(reason, lost);
-    run = undefined;
+  function end(reason: 'closed' | 'opted_out', lost: readonly QueuedEvent[]): void {
+    delivery.stop();
+    delivery.lose(reason, lost);
+    running = false;
     stopListening();
-  }
-
-  function adopt(events: readonly KeptEvent[]): KeptEvent[] {
-    if (!run) return [];
-    const adopted = run.delivery.adopt(events);
-    run.keeper?.adopted(adopted);
-    return adopted;
   }
 
   /** First what can be sent is sent, then all is stored: with it what was sent and when. */
@@ -142,29 +130,24 @@ export function createClientIn<Events extends EventShapes<Events>>(
     platform.after(0, () => {
       leaving = false;
     });
-    void run?.delivery.flush(0);
-    run?.keeper?.saveNow();
-    void run?.keeper?.saveAll();
-    const sample = run?.delivery.clock.best();
-    if (sample) store?.note.write(JSON.stringify({ ...sample, atMs: platform.now() }));
+    void delivery.flush(0);
+    delivery.saveNow();
+    void delivery.saveAll();
+    const sample = delivery.clock.best();
+    if (sample) store?.writeNote(JSON.stringify({ ...sample, atMs: platform.now() }));
     if (forGood) store?.release();
   }
 
   function resume(): void {
     store?.resume();
-    void run?.delivery.flush(0);
+    void delivery.flush(0);
   }
 
   function readClock(): ClientClock | undefined {
-    const { atMs, ...sample } = parseObject(store?.note.read() ?? '');
+    const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
     const ageMs = platform.now() - Number(atMs);
     return ageMs >= 0 && ageMs < clockLifeMs ? (sample as unknown as ClientClock) : undefined;
   }
-}
-
-interface Run {
-  readonly delivery: Delivery;
-  readonly keeper: Keeper | undefined;
 }
 
 function warn(report: Report): void {

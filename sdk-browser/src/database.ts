@@ -1,4 +1,4 @@
-import type { Row } from './store.ts';
+import { type Row, untilFull } from './store.ts';
 
 /** Rows in IndexedDB, by namespace and sequence. Calls take effect in the order they were made in; each rejects when it had none. */
 export interface Database {
@@ -27,15 +27,14 @@ export function createDatabase(name: string): Database {
 
   return {
     async put(namespace, rows) {
-      let kept = rows.length;
+      let kept = rows;
       await transact((store) => {
         listen(store.count(), 'success', ({ result }) => {
-          const refused = rows.findIndex((row, index) => result + index >= eventsMax && row[3] === undefined);
-          if (refused >= 0) kept = refused;
-          putAll(store, namespace, rows.slice(0, kept));
+          kept = untilFull(rows, (row, index) => result + index >= eventsMax && row[3] === undefined);
+          putAll(store, namespace, kept);
         });
       });
-      return kept;
+      return kept.length;
     },
     remove: (namespace, sequences) =>
       transact((store) => {

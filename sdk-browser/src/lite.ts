@@ -148,21 +148,21 @@ export function createLiteClient<Events extends EventShapes<Events> = AnyEvents>
 
   function settle(batch: readonly Waiting[], outcome: Outcome): void {
     const { length } = batch;
-    if (outcome.kind === 'stored') {
+    if (outcome.results) {
       told = undefined;
       const rejected = outcome.results.filter(({ status }) => status === 'rejected').length;
       if (rejected > 0) lose('rejected', rejected);
-    } else if (outcome.kind === 'refused') lose('rejected', length);
-    else if (outcome.kind === 'split' && length === 1) lose('too_large', 1);
-    else if (outcome.kind === 'split') {
-      batchEventsMax = length >> 1;
-      return;
-    } else {
+    } else if (outcome.floorMs !== undefined) {
       const waitMs = backoffMs(++failures, random, { retryDelayMs: 500, retryDelayMsMax: 30_000 });
       quietUntil = monotonic() + Math.max(waitMs, outcome.floorMs);
       const expired = batch.filter(({ triedAtMs }) => monotonic() - (triedAtMs ?? 0) > triedLifeMs).length;
       queue.splice(0, expired);
       if (expired > 0) lose('expired', expired);
+      return;
+    } else if (outcome.refusal.status !== 413) lose('rejected', length);
+    else if (length === 1) lose('too_large', 1);
+    else {
+      batchEventsMax = length >> 1;
       return;
     }
     failures = 0;

@@ -9,8 +9,6 @@ export interface ClientOptions extends Partial<Omit<DeliveryOptions, 'clock'>> {
   readonly eventsPath?: string;
   /** The path of `GET /v1/time` behind `url`. */
   readonly timePath?: string;
-  /** Milliseconds an event may be unacknowledged before it is stored as well. Default 1,000. */
-  readonly saveAfterMs?: number;
   /** Keep events on the device while they cannot be sent. Default true. */
   readonly persist?: boolean;
   /** Compress bodies from 4 KiB on, where the browser can. Default true. */
@@ -23,7 +21,6 @@ export interface ClientOptions extends Partial<Omit<DeliveryOptions, 'clock'>> {
 export const pageDefaults = {
   eventsPath: '/v1/events',
   timePath: '/v1/time',
-  saveAfterMs: 1_000,
   persist: true,
   gzip: true,
   optedOut: false,

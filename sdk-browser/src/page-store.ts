@@ -1,7 +1,7 @@
 import type { KeptEvent } from '@tidemark/core';
 import { createDatabase } from './database.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type DeviceStore, parseRows, type Row, toKept, toRow } from './store.ts';
+import { type Adopt, type DeviceStore, parseRows, type Row, toKept, toRow, untilFull } from './store.ts';
 
 /**
  * Events of web pages and workers: in IndexedDB, and in localStorage where that fails and where it must happen before the call returns
@@ -11,25 +11,22 @@ import { type DeviceStore, parseRows, type Row, toKept, toRow } from './store.ts
  * own namespace and sends them. Without Web Locks (pages over plain http) every new page takes what it finds: events may be sent twice, and are
  * stored once.
  */
-export function createPageStore(name: string): DeviceStore {
+export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   const prefix = `${name} `;
   const own = randomOfCrypto().toString(36).slice(2);
   const ownItem = prefix + own;
   const database = createDatabase(name);
   const storage = openStorage();
-  /** What our item in localStorage holds. */
-  let local = new Map<number, Row>();
+  /** What our item in localStorage holds. Of two rows of an event the later counts. */
+  let local: readonly Row[] = [];
   const watched = new Set([own]);
-  let held = false;
-  let release = (): void => {};
+  let letGo: (() => void) | undefined;
   let announced = false;
-  /** Finds what other pages have left; one that comes back has heard of none of it. */
-  let look = (): void => {};
 
   return {
     async save(events) {
       // Other tabs hear of it and wait for our lock: should this page crash, they have its events at once.
-      announced ||= setItem(ownItem, '[]') && write();
+      announced ||= setItem(ownItem, '[]') && write(local);
       const kept = await database.put(own, events.map(toRow)).catch(() => undefined);
       if (kept === undefined) return saveNow(events);
       forget(events.slice(0, kept).map(({ sequence }) => sequence));
@@ -40,63 +37,48 @@ export function createPageStore(name: string): DeviceStore {
       forget(sequences);
       database.remove(own, sequences).catch(() => {});
     },
-    start(adopt) {
-      const watch = (namespace: string): void => {
-        if (watched.has(namespace)) return;
-        watched.add(namespace);
-        void withLock(prefix + namespace, () => take(namespace, adopt)).then(() => watched.delete(namespace));
-      };
-      const watchItem = (key: string): void => watch(key.slice(prefix.length));
-      look = () => {
-        items().forEach(watchItem);
-        database.namespaces().then(
-          (found) => found.forEach(watch),
-          () => {},
-        );
-      };
-      resume();
-      if (navigator.locks)
-        globalThis.addEventListener('storage', ({ key, newValue }) => {
-          if (newValue && key?.startsWith(prefix)) watchItem(key);
-        });
-    },
     clear() {
-      local.clear();
+      local = [];
       for (const key of [name, ...items()]) delete storage[key];
       database.clear().catch(() => {});
     },
     release() {
-      held = false;
-      release();
+      letGo?.();
+      letGo = undefined;
     },
-    resume,
-    note: {
-      read: () => storage[name],
-      write: (text) => setItem(name, text),
+    resume() {
+      // To let go for a moment would be to give away: others wait for it.
+      if (!letGo) {
+        const held = new Promise<void>((resolve) => (letGo = resolve));
+        void withLock(ownItem, () => held);
+      }
+      // Without locks the other page may be alive: what it has just stored is its own.
+      if (navigator.locks) addEventListener('storage', hear);
+      items().forEach(watchItem);
+      database.namespaces().then(
+        (found) => found.forEach(watch),
+        () => {},
+      );
     },
+    readNote: () => storage[name],
+    writeNote: (text) => setItem(name, text),
   };
 
   function saveNow(events: readonly KeptEvent[]): number {
-    const before = new Map(local);
     let room = items().reduce((room, key) => room - (storage[key]?.length ?? 0), charactersMax);
-    const full = events.findIndex((event) => {
-      const row = toRow(event);
-      room -= JSON.stringify(row).length;
-      if (room >= 0) local.set(row[0], row);
-      return room < 0;
-    });
-    if (write()) return full < 0 ? events.length : full;
-    local = before;
-    return 0;
+    const rows = untilFull(events.map(toRow), (row) => (room -= JSON.stringify(row).length) < 0);
+    return write([...local, ...rows]) ? rows.length : 0;
   }
 
   function forget(sequences: readonly number[]): void {
-    // Every one of them, not only the first.
-    if (sequences.filter((sequence) => local.delete(sequence)).length > 0) write();
+    const left = local.filter(([sequence]) => !sequences.includes(sequence));
+    if (left.length < local.length) write(left);
   }
 
-  function write(): boolean {
-    return local.size > 0 ? setItem(ownItem, JSON.stringify([...local.values()])) : delete storage[ownItem];
+  function write(rows: readonly Row[]): boolean {
+    const written = rows.length > 0 ? setItem(ownItem, JSON.stringify(rows)) : delete storage[ownItem];
+    if (written) local = rows;
+    return written;
   }
 
   /** false: there is no room, or no storage. */
@@ -114,10 +96,21 @@ export function createPageStore(name: string): DeviceStore {
     return Object.keys(storage).filter((key) => key.startsWith(prefix));
   }
 
-  async function take(
-    namespace: string,
-    adopt: (events: readonly KeptEvent[]) => readonly KeptEvent[],
-  ): Promise<void> {
+  function hear({ key, newValue }: StorageEvent): void {
+    if (newValue && key?.startsWith(prefix)) watchItem(key);
+  }
+
+  function watchItem(key: string): void {
+    watch(key.slice(prefix.length));
+  }
+
+  function watch(namespace: string): void {
+    if (watched.has(namespace)) return;
+    watched.add(namespace);
+    void withLock(prefix + namespace, () => take(namespace)).then(() => watched.delete(namespace));
+  }
+
+  async function take(namespace: string): Promise<void> {
     const item = prefix + namespace;
     const rows = await database.read(namespace).catch(() => []);
     const events = toKept([...rows, ...parseRows(storage[item])]);
@@ -130,13 +123,6 @@ export function createPageStore(name: string): DeviceStore {
       () => saveNow(taken) === taken.length,
     );
     if (moved && taken.length === events.length) delete storage[item];
-  }
-
-  function resume(): void {
-    // To let go for a moment would be to give away: others wait for it.
-    if (!held) void withLock(ownItem, () => new Promise<void>((resolve) => (release = resolve)));
-    held = true;
-    look();
   }
 }
 

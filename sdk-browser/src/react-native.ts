@@ -1,8 +1,8 @@
-import type { AnyEvents, EventShapes, KeptEvent } from '@tidemark/core';
+import type { AnyEvents, EventShapes } from '@tidemark/core';
 import { type Client, createClientIn } from './client.ts';
 import type { ClientOptions } from './options.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type DeviceStore, parseRows, type Row, toKept, toRow } from './store.ts';
+import { type Adopt, type DeviceStore, parseRows, type Row, toKept, toRow } from './store.ts';
 
 /** What `@react-native-async-storage/async-storage` offers, or anything like it. */
 export interface AsyncStorage {
@@ -46,7 +46,7 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
     {
       exists: () => true,
       random: random ?? randomOfCrypto,
-      openStore: (name) => createAppStore(name, storage),
+      openStore: (name, adopt) => createAppStore(name, adopt, storage),
       listen(leave, resume) {
         const subscription = appState?.addEventListener('change', (state) => {
           if (state === 'active') resume();
@@ -64,7 +64,7 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
 }
 
 /** All rows are one item, written once for all that changed while the last write was under way. */
-function createAppStore(name: string, storage: AsyncStorage | undefined): DeviceStore {
+function createAppStore(name: string, adopt: Adopt, storage: AsyncStorage | undefined): DeviceStore {
   const rows = new Map<number, Row>();
   /** What an earlier run left and the queue had no room for: for the next run, under numbers below 0. */
   let left: Row[] = [];
@@ -72,7 +72,7 @@ function createAppStore(name: string, storage: AsyncStorage | undefined): Device
   let writing: Promise<unknown> = Promise.resolve();
   let next: Promise<unknown> | undefined;
   /** Nothing is written over what an earlier run left before that was read. */
-  let ready: Promise<unknown> = Promise.resolve();
+  let ready: Promise<unknown> | undefined;
   let forgotten = false;
 
   return {
@@ -88,23 +88,23 @@ function createAppStore(name: string, storage: AsyncStorage | undefined): Device
       for (const sequence of sequences) drop(sequence);
       write().catch(() => {});
     },
-    start(adopt) {
-      forgotten = false;
-      ready = takeOver(adopt).catch(() => {});
-    },
     clear() {
-      forgotten = true;
+      // Also what is just being read.
+      forgotten = ready !== undefined;
       left = [];
       rows.clear();
       characters = 0;
       write().catch(() => {});
     },
     release: () => {},
-    resume: () => {},
-    note: { read: () => undefined, write: () => {} },
+    resume() {
+      ready ??= takeOver().catch(() => {});
+    },
+    readNote: () => undefined,
+    writeNote: () => {},
   };
 
-  async function takeOver(adopt: (events: readonly KeptEvent[]) => readonly KeptEvent[]): Promise<void> {
+  async function takeOver(): Promise<void> {
     const events = toKept(parseRows((await storage?.getItem(name)) ?? undefined));
     if (forgotten) return;
     const taken = adopt(events);

@@ -2,16 +2,19 @@ import type { KeptEvent, Store } from '@tidemark/core';
 
 /** Where events of this device survive the page or the app, and come back. */
 export interface DeviceStore extends Store {
-  /** Hands over what is left of earlier runs, now and later. `adopt` answers with what it took, from the first on, under new numbers. */
-  start(adopt: (events: readonly KeptEvent[]) => readonly KeptEvent[]): void;
   /** Forgets everything, of other runs too. */
   clear(): void;
   /** What is stored may be taken over by others, until `resume`. */
   release(): void;
+  /** The client begins, or goes on: what is left of earlier runs is adopted, now and later. */
   resume(): void;
   /** What may survive for an hour without harm when it is lost: the last sample of the clock. */
-  readonly note: { read(): string | undefined; write(text: string): unknown };
+  readNote(): string | undefined;
+  writeNote(text: string): unknown;
 }
+
+/** Takes events of an earlier run; answers with what it took, from the first on, under new numbers. */
+export type Adopt = (events: readonly KeptEvent[]) => readonly KeptEvent[];
 
 /** As it is stored. It must not change: another version of this program reads it. */
 export type Row = readonly [sequence: number, text: string, queuedAtMs: number, triedAtMs?: number];
@@ -26,6 +29,15 @@ export function toKept(rows: readonly Row[]): KeptEvent[] {
   return [...last.values()]
     .sort((a, b) => a[0] - b[0])
     .map(([sequence, text, queuedAtMs, triedAtMs]) => ({ sequence, text, queuedAtMs, triedAtMs }));
+}
+
+/** The rows before the first that there is no room for. */
+export function untilFull(
+  rows: readonly Row[],
+  isFull: (row: Row, index: number) => boolean,
+): readonly Row[] {
+  const full = rows.findIndex(isFull);
+  return full < 0 ? rows : rows.slice(0, full);
 }
 
 /** Whatever else was found there is no row. */

@@ -23,8 +23,8 @@ export interface Clock {
   best(): ClientClock | undefined;
   /** The server's wall clock as far as it is known, in milliseconds. */
   serverMs(): number;
-  /** Call when a request starts, and `take` with its answer. */
-  measure(): { readonly sentAtMs: number; readonly take: (reply: Reply) => void };
+  /** Makes a request that is sent at this moment, and takes a sample from its answer. Rejects as the request does. */
+  measure(request: (sentAt: string) => Promise<Reply>): Promise<Reply>;
   /**
    * When an event of `queuedAt` (elapsed) happened, by the wall clock as it is now; undefined where the clock was not set back since and
    * the event's own stamp holds.
@@ -79,32 +79,30 @@ export function createClock(
     return samples.toSorted((a, b) => a.rttMs - b.rttMs)[0];
   }
 
-  function measure(): { sentAtMs: number; take: (reply: Reply) => void } {
+  async function measure(request: (sentAt: string) => Promise<Reply>): Promise<Reply> {
     const sentAtMs = now();
     const startedAt = platform.monotonic();
     const before = samples;
-    return {
-      sentAtMs,
-      take({ body }) {
-        const tookMs = platform.monotonic() - startedAt;
-        now();
-        const { receivedAt, respondedAt } = parseObject(body);
-        const receivedMs = Date.parse(receivedAt as string) - sentAtMs;
-        const respondedMs = Date.parse(respondedAt as string) - sentAtMs;
-        const offsetMs = Math.round((receivedMs + respondedMs - tookMs) / 2);
-        // Samples of another array: the clock stepped on the way.
-        if (samples !== before || !Number.isFinite(offsetMs)) return;
-        const rttMs = Math.max(0, Math.round(tookMs - respondedMs + receivedMs));
-        const known = best();
-        if (known && rttMs >= known.rttMs && startedAt < sampledAt + samplePauseMs) return;
-        sampledAt = startedAt;
-        samples.push({ offsetMs, rttMs });
-        if (samples.length > samplesMax) samples.shift();
-        const sleptMs = offsetMs - (expectedMs ?? NaN);
-        // Less than a step is the samples' error.
-        if (sleptMs > stepMsMax) asleepMs += sleptMs;
-        expectedMs = undefined;
-      },
-    };
+    const reply = await request(new Date(sentAtMs).toISOString());
+    const tookMs = platform.monotonic() - startedAt;
+    now();
+    const { receivedAt, respondedAt } = parseObject(reply.body);
+    const receivedMs = Date.parse(receivedAt as string) - sentAtMs;
+    const respondedMs = Date.parse(respondedAt as string) - sentAtMs;
+    const offsetMs = Math.round((receivedMs + respondedMs - tookMs) / 2);
+    const rttMs = Math.max(0, Math.round(tookMs - respondedMs + receivedMs));
+    const known = best();
+    const isBetter = !known || rttMs < known.rttMs || startedAt >= sampledAt + samplePauseMs;
+    // Samples of another array: the clock stepped on the way.
+    if (samples === before && Number.isFinite(offsetMs) && isBetter) {
+      sampledAt = startedAt;
+      samples.push({ offsetMs, rttMs });
+      if (samples.length > samplesMax) samples.shift();
+      const sleptMs = offsetMs - (expectedMs ?? NaN);
+      // Less than a step is the samples' error.
+      if (sleptMs > stepMsMax) asleepMs += sleptMs;
+      expectedMs = undefined;
+    }
+    return reply;
   }
 }

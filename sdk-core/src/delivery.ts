@@ -1,9 +1,9 @@
 import { type Clock, createClock } from './clock.ts';
-import type { KeptEvent } from './keeper.ts';
+import { createKeeper, type Keeper, type KeptEvent } from './keeper.ts';
 import type { Platform } from './platform.ts';
 import { createQueue, type Load, type QueuedEvent } from './queue.ts';
 import { type Counters, createReporter, type LossReason, type Report } from './report.ts';
-import { createSender, type DeliveryHooks, type FlushResult } from './sender.ts';
+import { createSender, type FlushResult, type Sender } from './sender.ts';
 import { createSerialiser, type TrackOptions } from './serialise.ts';
 import { type DeliveryOptions, deliveryDefaults } from './settings.ts';
 
@@ -12,8 +12,8 @@ export interface Delivery {
   /** Queues an event. false: it was lost, and reported. Never throws. */
   track(name: string, props?: object, options?: TrackOptions): boolean;
   /**
-   * Queues events that an earlier run kept, as many as fit, the oldest first; returns these under their new sequence numbers. None of them
-   * meets its end before this returns.
+   * Queues events that an earlier run kept, as many as fit, the oldest first; returns these under their new sequence numbers, for the caller to
+   * see that the store has them so. None of them meets its end before this returns.
    */
   adopt(events: readonly KeptEvent[]): KeptEvent[];
   /**
@@ -22,15 +22,19 @@ export interface Delivery {
    */
   flush(timeoutMs: number): Promise<FlushResult>;
   /** From now on `track` loses what it is given, as `closed`. What is queued is still sent, without linger. */
-  close(): void;
+  readonly close: () => void;
   /** Ends everything at once and hands over what has not met its end, the oldest first: the caller keeps it or loses it. */
-  stop(): QueuedEvent[];
+  readonly stop: () => QueuedEvent[];
   /** Counts events as lost and tells of them. For what `stop` handed over. */
   lose(reason: LossReason, events: readonly QueuedEvent[]): void;
   /** Tells the application, where it listens. */
   tell(report: Report): void;
   /** Events that have not met their end, the oldest first. */
   pending(): QueuedEvent[];
+  /** Stores all that has not met its end. */
+  saveAll(): Promise<void>;
+  /** See Keeper. */
+  readonly saveNow: Keeper['saveNow'];
   /** How much that is: what the queue's limits are held against. */
   readonly held: Load;
   readonly counters: Counters;
@@ -40,7 +44,6 @@ export interface Delivery {
 export function createDelivery<Body>(
   platform: Platform<Body>,
   options: Partial<DeliveryOptions> = {},
-  hooks: DeliveryHooks = {},
 ): Delivery {
   const settings = { ...deliveryDefaults, ...options };
   const queue = createQueue(settings, platform.line ?? []);
@@ -48,24 +51,21 @@ export function createDelivery<Body>(
   const serialise = createSerialiser(platform.random);
   const reporter = createReporter(settings.onReport, platform.after);
   const { lose, tell, counters } = reporter;
-  const sender = createSender(platform, settings, queue, clock, reporter, hooks);
-  let closed = false;
+  const keeper = createKeeper(platform, settings.saveAfterMs, clock, () => sender.pending(), tell);
+  const sender: Sender = createSender(platform, settings, queue, clock, reporter, keeper);
+  const { flush, close, isClosed, stop, pending } = sender;
 
   return {
     track,
     adopt,
-    flush: sender.flush,
-    close() {
-      closed = true;
-      sender.close();
-    },
-    stop() {
-      closed = true;
-      return sender.stop();
-    },
+    flush,
+    close,
+    stop,
     lose,
     tell,
-    pending: sender.pending,
+    pending,
+    saveAll: () => keeper.keep(pending()),
+    saveNow: keeper.saveNow,
     held: queue.held,
     counters,
     clock,
@@ -82,8 +82,8 @@ export function createDelivery<Body>(
       lose('invalid', [{ text }], { message: error instanceof Error ? error.message : undefined });
       return false;
     }
-    const bytes = platform.byteLength(text);
-    const reason = closed ? 'closed' : bytes > settings.eventBytesMax ? 'too_large' : 'queue_full';
+    const bytes = platform.bytesOf(text);
+    const reason = isClosed() ? 'closed' : bytes > settings.eventBytesMax ? 'too_large' : 'queue_full';
     if (reason !== 'queue_full' || !makeRoom(bytes)) {
       lose(reason, [{ text }]);
       return false;
@@ -98,7 +98,7 @@ export function createDelivery<Body>(
     ) {
       sender.pump();
     }
-    hooks.queued?.();
+    keeper.arm();
     return true;
   }
 
@@ -110,10 +110,12 @@ export function createDelivery<Body>(
     const adopted: KeptEvent[] = [];
     for (const event of events) {
       const { text, queuedAtMs, triedAtMs } = event;
-      const bytes = platform.byteLength(text);
-      if (closed || !queue.fits(bytes)) break;
+      const bytes = platform.bytesOf(text);
+      if (isClosed() || !queue.fits(bytes)) break;
+      const sequence = queue.next();
       counters.queued++;
-      adopted.push({ ...event, sequence: queue.next() });
+      keeper.adopted(sequence);
+      adopted.push({ ...event, sequence });
       put(
         text,
         bytes,

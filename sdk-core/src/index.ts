@@ -4,7 +4,7 @@ export { backoffMs, type BackoffOptions, retryAfterMs } from './backoff.ts';
 export type { Clock } from './clock.ts';
 export { createDelivery, type Delivery } from './delivery.ts';
 export type { AnyEvents, EventShapes, TrackArguments } from './events.ts';
-export { createKeeper, type Keeper, type KeptEvent, type Store } from './keeper.ts';
+export type { KeptEvent, Store } from './keeper.ts';
 export { judge, type Outcome, parseObject, type Refusal } from './outcome.ts';
 export type { Attempt, Platform, Reply } from './platform.ts';
 export type { Line, Load, QueuedEvent } from './queue.ts';
@@ -17,7 +17,7 @@ export {
   type Report,
   type Unsaved,
 } from './report.ts';
-export type { DeliveryHooks, FlushResult } from './sender.ts';
+export type { FlushResult } from './sender.ts';
 export { createRoom, type Room } from './room.ts';
 export { createSerialiser, type TrackOptions, utf8Bytes } from './serialise.ts';
 export { type DeliveryOptions, deliveryDefaults } from './settings.ts';

@@ -1,8 +1,7 @@
 import type { Clock } from './clock.ts';
-import type { Delivery } from './delivery.ts';
 import type { Platform } from './platform.ts';
 import type { QueuedEvent } from './queue.ts';
-import type { DeliveryHooks } from './sender.ts';
+import type { Report } from './report.ts';
 
 /**
  * Where events survive the program: a folder, IndexedDB, localStorage. It has its own limits. Calls take effect in the order they were
@@ -29,13 +28,20 @@ export interface KeptEvent {
   readonly triedAtMs: number | undefined;
 }
 
-export interface Keeper extends Required<DeliveryHooks> {
-  /** The store has these events already: they were adopted. */
-  adopted(events: readonly KeptEvent[]): void;
-  /** Saves all that has not met its end. */
-  saveAll(): Promise<void>;
+/** Without a store it keeps nothing. */
+export interface Keeper {
+  /** An event was queued. On the hot path. */
+  arm(): void;
+  /** The store has this event already. */
+  adopted(sequence: number): void;
+  /** These are about to be sent for the first time; the attempt waits for the promise. */
+  readonly trying: (events: readonly QueuedEvent[]) => Promise<void>;
+  /** Saves those that are not saved yet. */
+  readonly keep: (events: readonly QueuedEvent[]) => Promise<void>;
+  /** They met their end, one way or the other. */
+  forget(events: readonly QueuedEvent[]): void;
   /** The last chance. Returns the events that are nowhere but in memory. */
-  saveNow(): readonly QueuedEvent[];
+  readonly saveNow: () => readonly QueuedEvent[];
 }
 
 /**
@@ -46,10 +52,11 @@ export interface Keeper extends Required<DeliveryHooks> {
  * stored a second time.
  */
 export function createKeeper(
-  store: Store,
-  platform: Pick<Platform<unknown>, 'after'>,
-  delivery: () => Pick<Delivery, 'clock' | 'pending' | 'tell'>,
+  { store, after }: Pick<Platform<unknown>, 'after' | 'store'>,
   saveAfterMs: number,
+  clock: Clock,
+  pending: () => QueuedEvent[],
+  tell: (report: Report) => void,
 ): Keeper {
   /** By sequence: false while an event is being saved, true from then on. */
   const saved = new Map<number, boolean>();
@@ -57,47 +64,38 @@ export function createKeeper(
   let complained = false;
 
   return {
-    queued: () => arm(saveAfterMs),
-    trying(events) {
-      const known = events.filter(isKnown);
-      return known.length > 0 ? save(known) : undefined;
+    arm: () => arm(saveAfterMs),
+    adopted(sequence) {
+      saved.set(sequence, true);
     },
-    failed(events) {
-      void save(events.filter(isUnknown));
-    },
-    ended(events) {
+    trying: (events) => save(events.filter(isKnown)),
+    keep,
+    forget(events) {
       const known = events.filter(isKnown).map(({ sequence }) => sequence);
-      if (known.length > 0) store.remove(known);
+      if (known.length > 0) store?.remove(known);
       for (const sequence of known) saved.delete(sequence);
     },
-    adopted(events) {
-      for (const { sequence } of events) saved.set(sequence, true);
-    },
-    saveAll: () => save(delivery().pending().filter(isUnknown)),
     saveNow() {
       // What is just being saved may not get that far.
-      const unsaved = delivery()
-        .pending()
-        .filter(({ sequence }) => !saved.get(sequence));
-      const kept = unsaved.length > 0 ? store.saveNow(toKept(unsaved, delivery().clock)) : 0;
-      for (const { sequence } of unsaved.slice(0, kept)) saved.set(sequence, true);
-      return unsaved.slice(kept);
+      const unsaved = pending().filter(({ sequence }) => !saved.get(sequence));
+      const kept = store?.saveNow(toKept(unsaved, clock)) ?? 0;
+      for (const { sequence } of unsaved.splice(0, kept)) saved.set(sequence, true);
+      return unsaved;
     },
   };
 
   /** Looks when the oldest unsaved event is due. If it is, there is trouble, and the younger ones are saved with it. */
   function arm(inMs: number): void {
-    if (armed) return;
+    if (armed || !store) return;
     armed = true;
-    platform.after(inMs, () => {
+    after(inMs, () => {
       armed = false;
-      const unsaved = delivery().pending().filter(isUnknown);
-      const [oldest] = unsaved;
+      const oldest = pending().find((event) => !isKnown(event));
       if (!oldest) return;
-      const dueInMs = oldest.queuedAt + saveAfterMs - delivery().clock.elapsed();
+      const dueInMs = oldest.queuedAt + saveAfterMs - clock.elapsed();
       // A timer may ring a little early.
       if (dueInMs > 5) arm(dueInMs);
-      else void save(unsaved);
+      else void keep(pending());
     });
   }
 
@@ -105,17 +103,17 @@ export function createKeeper(
     return saved.has(sequence);
   }
 
-  function isUnknown(event: QueuedEvent): boolean {
-    return !isKnown(event);
+  function keep(events: readonly QueuedEvent[]): Promise<void> {
+    return save(events.filter((event) => !isKnown(event)));
   }
 
   async function save(events: readonly QueuedEvent[]): Promise<void> {
-    if (events.length === 0) return;
+    if (!store || events.length === 0) return;
     for (const { sequence } of events) saved.set(sequence, !!saved.get(sequence));
     let kept = 0;
     let message = 'The store is full';
     try {
-      kept = await store.save(toKept(events, delivery().clock));
+      kept = await store.save(toKept(events, clock));
     } catch (error) {
       message = String(error);
     }
@@ -125,9 +123,10 @@ export function createKeeper(
       if (index < kept && isKnown(event)) saved.set(sequence, true);
       else if (!saved.get(sequence)) saved.delete(sequence);
     }
-    if (kept < events.length && !complained) delivery().tell({ kind: 'unsaved', message });
-    complained = kept < events.length;
-    if (complained) arm(saveAfterMs);
+    const isFull = kept < events.length;
+    if (isFull && !complained) tell({ kind: 'unsaved', message });
+    complained = isFull;
+    if (isFull) arm(saveAfterMs);
   }
 }
 

@@ -12,13 +12,11 @@ export interface Refusal {
 /** What an answer comes to. */
 export type Outcome =
   /** Stored, but for what `results` say. */
-  | { readonly kind: 'stored'; readonly results: readonly EventResult[] }
+  | { readonly results: readonly EventResult[]; readonly floorMs?: undefined }
   /** Not now: the same again, not before `floorMs`. */
-  | { readonly kind: 'later'; readonly refusal?: Refusal; readonly floorMs: number }
-  /** Too large. */
-  | { readonly kind: 'split'; readonly refusal: Refusal }
-  /** It will never be taken. */
-  | { readonly kind: 'refused'; readonly refusal: Refusal };
+  | { readonly results?: undefined; readonly floorMs: number; readonly refusal?: Refusal }
+  /** It will never be taken; with 413 it is too large. */
+  | { readonly results?: undefined; readonly floorMs?: undefined; readonly refusal: Refusal };
 
 /**
  * 4xx that may pass: Unauthorized and Forbidden (a key can be put right, and nothing is given up for it), Request Timeout, Too Early, Too Many
@@ -34,20 +32,16 @@ const lockedMs = 60_000;
  * an acknowledgement would lose the batch.
  */
 export function judge(reply: Reply | undefined, nowMs: number): Outcome {
-  if (!reply) return { kind: 'later', floorMs: 0 };
+  if (!reply) return { floorMs: 0 };
   const { status } = reply;
   const { results, code, detail, retryAfterMs: askedMs } = parseObject(reply.body);
-  if (status === 200 && Array.isArray(results) && results.every(Boolean)) return { kind: 'stored', results };
+  if (status === 200 && Array.isArray(results) && results.every(Boolean)) return { results };
   const refusal = { status, code: textOf(code), message: textOf(detail) };
   if (status < 400 || status > 499 || passing.has(status)) {
     const floorMs = retryAfterMs(reply.retryAfter, askedMs, nowMs);
-    return {
-      kind: 'later',
-      refusal,
-      floorMs: status === 401 || status === 403 ? Math.max(floorMs, lockedMs) : floorMs,
-    };
+    return { refusal, floorMs: status === 401 || status === 403 ? Math.max(floorMs, lockedMs) : floorMs };
   }
-  return { kind: status === 413 ? 'split' : 'refused', refusal };
+  return { refusal };
 }
 
 /** The members of a JSON object; none where the text is something else. */

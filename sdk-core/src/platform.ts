@@ -1,4 +1,5 @@
-import type { Line } from './queue.ts';
+import type { Store } from './keeper.ts';
+import type { Line, QueuedEvent } from './queue.ts';
 import type { ClientClock, DroppedEvents } from './wire/index.ts';
 
 /**
@@ -15,7 +16,7 @@ export interface Platform<Body = string> {
   /** Runs once after `delayMs`; the function it returns cancels. Must not keep a process alive. */
   readonly after: (delayMs: number, run: () => void) => () => void;
   /** Bytes of a text in UTF-8: `utf8Bytes`, or what is faster here. */
-  readonly byteLength: (text: string) => number;
+  readonly bytesOf: (text: string) => number;
   /**
    * Makes the request body `{"events":[…]}` of events that are JSON already, and compresses it where that pays. `eventBytes`: their length
    * in UTF-8, all together.
@@ -25,6 +26,10 @@ export interface Platform<Body = string> {
   readonly line?: Line;
   /** Whether a request may begin beyond `requestsInFlight`: the program is about to end, and the answer to the last one may come too late. */
   readonly another?: () => boolean;
+  /** Where events survive the program. Default: nowhere. */
+  readonly store?: Store | undefined;
+  /** Told of events that met their end, one way or the other: there is room again. */
+  readonly ended?: (events: readonly QueuedEvent[]) => void;
   /** `POST /v1/events`. Settles within `timeoutMs`; rejects when there was no whole answer. Starts at once: `sentAt` is now. */
   readonly send: (attempt: Attempt<Body>) => Promise<Reply>;
   /** `GET /v1/time`, in the same way. */

@@ -1,6 +1,7 @@
 import { backoffMs, lingerStretch } from './backoff.ts';
 import { type Batch, halve, takeBatch } from './batch.ts';
 import type { Clock } from './clock.ts';
+import type { Keeper } from './keeper.ts';
 import { judge, type Refusal } from './outcome.ts';
 import type { Platform, Reply } from './platform.ts';
 import type { Queue, QueuedEvent } from './queue.ts';
@@ -26,30 +27,19 @@ export interface Sender {
   /** See `Delivery`. While one is under way, nothing lingers. */
   readonly flush: (timeoutMs: number) => Promise<FlushResult>;
   /** From now on nothing lingers, and there is no time for a clock sample any more. */
-  close(): void;
+  readonly close: () => void;
+  readonly isClosed: () => boolean;
   /** Makes room for others: they have met their end. */
   ended(events: readonly QueuedEvent[]): void;
   /** Events that have not met their end, oldest first. */
   readonly pending: () => QueuedEvent[];
   /** The end: answers that still come are ignored. Returns what was pending. */
-  stop(): QueuedEvent[];
+  readonly stop: () => QueuedEvent[];
 }
 
 export interface FlushResult {
   /** Events that have not met their end, those tracked since included. */
   readonly pending: number;
-}
-
-/** Where persistence and backpressure hook in. */
-export interface DeliveryHooks {
-  /** An event was queued. On the hot path. */
-  readonly queued?: () => void;
-  /** These are about to be sent for the first time; the attempt waits for the promise. */
-  readonly trying?: (events: readonly QueuedEvent[]) => Promise<void> | undefined;
-  /** An attempt failed; they will be sent again. */
-  readonly failed?: (events: readonly QueuedEvent[]) => void;
-  /** They met their end, one way or the other. */
-  readonly ended?: (events: readonly QueuedEvent[]) => void;
 }
 
 export function createSender<Body>(
@@ -58,7 +48,7 @@ export function createSender<Body>(
   queue: Queue,
   clock: Clock,
   reporter: Reporter,
-  hooks: DeliveryHooks,
+  keeper: Keeper,
 ): Sender {
   const again: Batch[] = [];
   const underWay = new Set<Batch>();
@@ -83,14 +73,15 @@ export function createSender<Body>(
       closed = true;
       pump();
     },
+    isClosed: () => closed,
     ended,
     pending,
     stop() {
       const left = pending();
-      stopped = true;
+      closed = stopped = true;
       cancelWake?.();
       queue.release(left);
-      for (const look of flushes) look(true);
+      for (const look of flushes) look();
       return left;
     },
   };
@@ -144,12 +135,9 @@ export function createSender<Body>(
 
   async function probe(): Promise<void> {
     probed = true;
-    const { take } = clock.measure();
-    const reply = await platform.time(settings.requestTimeoutMs).catch(() => undefined);
-    if (reply) take(reply);
+    const reply = await clock.measure(() => platform.time(settings.requestTimeoutMs)).catch(() => undefined);
     // A collector that is full or closing asks for quiet here too. Whatever else is wrong with this path must not hold back events.
-    const outcome = judge(reply, clock.serverMs());
-    if (outcome.kind === 'later') forbid(outcome.floorMs);
+    keepQuiet(judge(reply, clock.serverMs()).floorMs);
   }
 
   async function deliver(batch: Batch): Promise<void> {
@@ -168,7 +156,7 @@ export function createSender<Body>(
     if (events.length === 0) return undefined;
     const untried = events.filter(({ triedAt }) => triedAt === undefined);
     for (const event of untried) event.triedAt = clock.elapsed();
-    if (untried.length > 0) await hooks.trying?.(untried);
+    await keeper.trying(untried);
 
     // The same bytes on every attempt, unless the clock was set back.
     clock.now();
@@ -179,16 +167,9 @@ export function createSender<Body>(
 
     // Meanwhile the answer to another request may have asked for quiet, or all may be over.
     if (stopped || platform.monotonic() < quietUntil) return 'quiet';
-    const { sentAtMs, take } = clock.measure();
-    const reply = await platform.send({
-      body,
-      sentAt: new Date(sentAtMs).toISOString(),
-      clock: clock.best(),
-      dropped,
-      timeoutMs: settings.requestTimeoutMs,
-    });
-    take(reply);
-    return reply;
+    return clock.measure((sentAt) =>
+      platform.send({ body, sentAt, clock: clock.best(), dropped, timeoutMs: settings.requestTimeoutMs }),
+    );
   }
 
   function dropExpired(batch: Batch): void {
@@ -207,23 +188,24 @@ export function createSender<Body>(
     if (reply) pressure = Number(reply.pressure);
     // With a sample none is due until a step has made it worthless. Without an answer the network may be another one now: ask again.
     if (!reply || clock.best()) probed = false;
-    if (outcome.kind === 'later') {
+    if (outcome.floorMs !== undefined) {
       const { floorMs, refusal } = outcome;
       again.unshift(batch);
       failures++;
       const waitMs = Math.max(floorMs, backoffMs(failures, platform.random, settings));
-      forbid(floorMs);
-      quietUntil = Math.max(quietUntil, platform.monotonic() + waitMs);
-      hooks.failed?.(events);
+      keepQuiet(floorMs, waitMs);
+      void keeper.keep(events);
       reporter.tell({ ...refusal, kind: 'delayed', waitMs, failures });
       return;
     }
     failures = 0;
-    if (outcome.kind === 'stored') stored(events, outcome.results);
-    else if (outcome.kind === 'split' && events.length > 1) again.unshift(...halve(batch));
+    if (outcome.results) return stored(events, outcome.results);
+    const { refusal } = outcome;
+    const isTooLarge = refusal.status === 413;
+    if (isTooLarge && events.length > 1) again.unshift(...halve(batch));
     else {
       reporter.untell(dropped);
-      lose(outcome.kind === 'split' ? 'too_large' : 'rejected', events, outcome.refusal);
+      lose(isTooLarge ? 'too_large' : 'rejected', events, refusal);
     }
   }
 
@@ -250,7 +232,8 @@ export function createSender<Body>(
 
   function ended(events: readonly QueuedEvent[]): void {
     queue.release(events);
-    hooks.ended?.(events);
+    keeper.forget(events);
+    platform.ended?.(events);
     for (const look of flushes) look();
   }
 
@@ -259,7 +242,7 @@ export function createSender<Body>(
     return new Promise((resolve) => {
       const look = (timeIsOver?: boolean): void => {
         const oldest = taken()[0] ?? queue.first();
-        if (!timeIsOver && oldest && oldest.sequence < end) return;
+        if (!timeIsOver && !stopped && oldest && oldest.sequence < end) return;
         cancel();
         flushes.delete(look);
         resolve({ pending: queue.held.events });
@@ -290,8 +273,10 @@ export function createSender<Body>(
     return [...underWay, ...again].flatMap(({ events }) => events).sort((a, b) => a.sequence - b.sequence);
   }
 
-  function forbid(floorMs: number): void {
-    forbiddenUntil = Math.max(forbiddenUntil, platform.monotonic() + floorMs);
-    quietUntil = Math.max(quietUntil, forbiddenUntil);
+  /** Sends nothing for `waitMs`; for `floorMs` not even for those who flush. */
+  function keepQuiet(floorMs = 0, waitMs = floorMs): void {
+    const now = platform.monotonic();
+    forbiddenUntil = Math.max(forbiddenUntil, now + floorMs);
+    quietUntil = Math.max(quietUntil, now + waitMs);
   }
 }

@@ -18,6 +18,8 @@ export interface DeliveryOptions extends BatchLimits, QueueLimits, BackoffOption
   readonly requestTimeoutMs: number;
   /** Milliseconds after its first attempt in which an event may be sent again: less than the collector's dedupe window. */
   readonly triedLifeMs: number;
+  /** Milliseconds an event may be unacknowledged before it is stored as well, where there is a store. */
+  readonly saveAfterMs: number;
   /** Milliseconds an event that was never sent may wait. */
   readonly untriedLifeMs: number;
   /** What was learned of the clock not long ago, by an earlier page say. */
@@ -41,6 +43,7 @@ export const deliveryDefaults: DeliveryOptions = {
   requestTimeoutMs: 10_000,
   retryDelayMs: 500,
   retryDelayMsMax: 30_000,
+  saveAfterMs: 1_000,
   triedLifeMs: 6 * dayMs,
   untriedLifeMs: 30 * dayMs,
 };

@@ -90,15 +90,8 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
   const spooling =
     spoolDir === undefined ? undefined : createSpooling({ ...settings, spoolDir }, platform, () => delivery);
   const delivery: Delivery = createDelivery(
-    platform,
+    { ...platform, store: spooling?.store, ended: () => room.look() },
     { ...settings, onReport: settings.onReport ?? warn },
-    {
-      ...spooling?.hooks,
-      ended(events) {
-        spooling?.hooks.ended?.(events);
-        room.look();
-      },
-    },
   );
   const room = createRoom(delivery.held, settings, settings.blockMsMax, platform.after);
   const reads = new AbortController();

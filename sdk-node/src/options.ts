@@ -1,6 +1,6 @@
 import { type DeliveryOptions, deliveryDefaults } from '@tidemark/core';
 
-export interface ClientOptions extends Partial<Omit<DeliveryOptions, 'whenFull' | 'clock'>> {
+export interface ClientOptions extends Partial<Omit<DeliveryOptions, 'whenFull' | 'clock' | 'saveAfterMs'>> {
   /** Where the collector is: `https://events.example.com`, with a path where a proxy has it under one. */
   readonly url: string | URL;
   /** A write key to send, a read key to read. */

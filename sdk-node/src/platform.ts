@@ -9,7 +9,7 @@ export function createPlatform(transport: Transport): Platform<EncodedBody> {
   return {
     ...createSenses(),
     line: createLine(),
-    byteLength: (text) => Buffer.byteLength(text),
+    bytesOf: (text) => Buffer.byteLength(text),
     after(delayMs, run) {
       const timer = setTimeout(run, delayMs).unref();
       return () => clearTimeout(timer);

@@ -1,11 +1,4 @@
-import {
-  createKeeper,
-  type Delivery,
-  type DeliveryHooks,
-  type KeptEvent,
-  type Platform,
-  type QueuedEvent,
-} from '@tidemark/core';
+import type { Delivery, KeptEvent, Platform, QueuedEvent, Store } from '@tidemark/core';
 import { adoptFolders } from './adopt.ts';
 import { createSpool } from './spool.ts';
 import { holdFolder } from './spool-lock.ts';
@@ -18,9 +11,9 @@ export interface SpoolOptions {
   readonly queueBytesMax: number;
 }
 
-/** A client's spool at work: what its engine has to tell it, and its end. */
+/** A client's spool at work: the store of its engine, what comes back from there, and its end. */
 export interface Spooling {
-  readonly hooks: DeliveryHooks;
+  readonly store: Store;
   /** Begins to take over what earlier runs left. */
   adopt(): void;
   /** Resolves when the disk knows what has met its end. */
@@ -31,8 +24,6 @@ export interface Spooling {
   close(): Promise<void>;
 }
 
-/** So long an event may be only in memory while it has no answer. */
-const saveAfterMs = 1_000;
 const eventsAtOnce = 1_000;
 const lookAgainMs = 200;
 
@@ -43,12 +34,11 @@ export function createSpooling(
 ): Spooling {
   const spool = createSpool(options.spoolDir, options.spoolBytesMax);
   const hold = holdFolder(spool.folder);
-  const keeper = createKeeper(spool, platform, delivery, saveAfterMs);
   let closed = false;
   let adopting: Promise<void> | undefined;
 
   return {
-    hooks: keeper,
+    store: spool,
     adopt() {
       adopting = adoptFolders(options.spoolDir, spool, take).catch((error: unknown) => {
         delivery().tell({ kind: 'unsaved', message: `What is in the spool stays there: ${String(error)}` });
@@ -56,7 +46,7 @@ export function createSpooling(
     },
     settled: () => spool.settled(),
     leave() {
-      const unsaved = keeper.saveNow();
+      const unsaved = delivery().saveNow();
       spool.tidy();
       return unsaved;
     },
@@ -74,7 +64,6 @@ export function createSpooling(
       const { held } = delivery();
       if (held.events * 2 < options.queueEventsMax && held.bytes * 2 < options.queueBytesMax) {
         const adopted = delivery().adopt(events.slice(0, eventsAtOnce));
-        keeper.adopted(adopted);
         if (adopted.length > 0) return adopted.map(({ sequence }) => sequence);
       }
       await new Promise<void>((resolve) => {

@@ -9,13 +9,14 @@ function setUp(offsetMs: number) {
   const clocks = createDeviceClocks(time, { offsetMs });
   const clock = createClock({ now: clocks.wall, monotonic: clocks.monotonic }, undefined);
   const sample = async (upMs: number, downMs: number, workMs = 0): Promise<void> => {
-    const { take } = clock.measure();
-    await time.runUntil(time.now() + upMs);
-    const receivedAt = new Date(time.trueMs()).toISOString();
-    await time.runUntil(time.now() + workMs);
-    const respondedAt = new Date(time.trueMs()).toISOString();
-    await time.runUntil(time.now() + downMs);
-    take({ status: 200, body: JSON.stringify({ receivedAt, respondedAt }) });
+    await clock.measure(async () => {
+      await time.runUntil(time.now() + upMs);
+      const receivedAt = new Date(time.trueMs()).toISOString();
+      await time.runUntil(time.now() + workMs);
+      const respondedAt = new Date(time.trueMs()).toISOString();
+      await time.runUntil(time.now() + downMs);
+      return { status: 200, body: JSON.stringify({ receivedAt, respondedAt }) };
+    });
   };
   return { time, clocks, clock, sample };
 }
@@ -63,18 +64,19 @@ describe('the clock offset', () => {
 
   test('takes no sample of a request during which the clock stepped', async () => {
     const { time, clocks, clock } = setUp(0);
-    const { take } = clock.measure();
-    clocks.step(10_000);
-    const now = new Date(time.trueMs()).toISOString();
-    take({ status: 200, body: JSON.stringify({ receivedAt: now, respondedAt: now }) });
+    await clock.measure(() => {
+      clocks.step(10_000);
+      const now = new Date(time.trueMs()).toISOString();
+      return Promise.resolve({ status: 200, body: JSON.stringify({ receivedAt: now, respondedAt: now }) });
+    });
     expect(clock.best()).toBeUndefined();
   });
 
-  test('takes no sample of an answer without times', () => {
+  test('takes no sample of an answer without times', async () => {
     const { clock } = setUp(0);
-    clock.measure().take({ status: 200, body: '<html>' });
-    clock.measure().take({ status: 200, body: '{"receivedAt":5}' });
-    clock.measure().take({ status: 200, body: 'null' });
+    for (const body of ['<html>', '{"receivedAt":5}', 'null']) {
+      await clock.measure(() => Promise.resolve({ status: 200, body }));
+    }
     expect(clock.best()).toBeUndefined();
   });
 });

@@ -3,7 +3,6 @@ import {
   createDelivery,
   type Attempt,
   type Delivery,
-  type DeliveryHooks,
   type DeliveryOptions,
   type Platform,
   type Reply,
@@ -35,7 +34,7 @@ export interface Rig {
 
 export function createRig(
   options: Partial<DeliveryOptions> = {},
-  hooks: DeliveryHooks = {},
+  parts: Pick<Platform, 'ended' | 'store'> = {},
   device: { offsetMs?: number; driftPpm?: number } = {},
 ): Rig {
   const time = createVirtualTime();
@@ -47,7 +46,7 @@ export function createRig(
     monotonic: clocks.monotonic,
     random: chance.next,
     after: (delayMs, run) => time.after(delayMs, run),
-    byteLength: utf8Bytes,
+    bytesOf: utf8Bytes,
     encode: bodyOf,
     send(attempt) {
       const { events } = JSON.parse(attempt.body) as { events: SentEvent[] };
@@ -58,12 +57,13 @@ export function createRig(
       rig.probes.push(time.now());
       return travel(() => rig.answerTime());
     },
+    ...parts,
   };
   const rig: Rig = {
     time,
     clocks,
     platform,
-    delivery: createDelivery(platform, { onReport: (report) => reports.push(report), ...options }, hooks),
+    delivery: createDelivery(platform, { onReport: (report) => reports.push(report), ...options }),
     reports,
     attempts: [],
     probes: [],

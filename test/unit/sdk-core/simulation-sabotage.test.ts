@@ -41,9 +41,7 @@ describe('the simulation catches', () => {
     vi.doMock(import('../../../sdk-core/src/outcome.ts'), async (original) => {
       const real = await original<typeof Outcome>();
       const judge: typeof real.judge = (reply, nowMs) =>
-        reply?.status === 200 && !reply.body.startsWith('{')
-          ? { kind: 'stored', results: [] }
-          : real.judge(reply, nowMs);
+        reply?.status === 200 && !reply.body.startsWith('{') ? { results: [] } : real.judge(reply, nowMs);
       return { ...real, judge };
     });
     await expectCaught(/neither stored nor reported/, await broken());
@@ -54,8 +52,8 @@ describe('the simulation catches', () => {
       const real = await original<typeof Clock>();
       const createClock: typeof real.createClock = (platform, initial) => {
         const clock = real.createClock(platform, initial);
-        const first = clock.now();
-        return { ...clock, measure: () => ({ ...clock.measure(), sentAtMs: first }) };
+        const first = new Date(clock.now()).toISOString();
+        return { ...clock, measure: (request) => clock.measure(() => request(first)) };
       };
       return { ...real, createClock };
     });

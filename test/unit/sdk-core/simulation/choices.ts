@@ -18,6 +18,7 @@ export function chooseSettings(chance: Chance): DeliveryOptions {
     requestTimeoutMs: chance.pick([2_000, 10_000]),
     retryDelayMs: chance.pick([50, 500]),
     retryDelayMsMax: chance.pick([1_000, 30_000]),
+    saveAfterMs: 1_000,
     triedLifeMs: 6 * dayMs,
     untriedLifeMs: 30 * dayMs,
   };

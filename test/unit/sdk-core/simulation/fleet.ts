@@ -62,7 +62,7 @@ async function runSession(chance: Chance): Promise<{ ours: SessionTimes; naive: 
     monotonic: clocks.monotonic,
     random: chance.next,
     after: (delayMs, run) => time.after(delayMs, run),
-    byteLength: utf8Bytes,
+    bytesOf: utf8Bytes,
     encode: bodyOf,
     time: (timeoutMs) => link(timeoutMs, 200, () => '{'),
     send: ({ body, sentAt, clock, timeoutMs }) =>

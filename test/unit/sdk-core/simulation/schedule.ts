@@ -2,9 +2,7 @@ import {
   type Attempt,
   bodyOf,
   createDelivery as createRealDelivery,
-  createKeeper,
   type Delivery,
-  type DeliveryHooks,
   type KeptEvent,
   type Platform,
   type Reply,
@@ -38,8 +36,6 @@ export interface Sabotage {
   readonly platform?: (platform: Platform) => Platform;
   readonly kept?: (events: readonly KeptEvent[]) => readonly KeptEvent[];
 }
-
-const saveAfterMs = 1_000;
 
 export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promise<RunResult> {
   const chance = createChance(seed);
@@ -122,17 +118,12 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       monotonic: clocks.monotonic,
       random: chance.next,
       after: (delayMs, run) => time.after(delayMs, () => alive && run()),
-      byteLength: utf8Bytes,
+      bytesOf: utf8Bytes,
       encode: (events) => (chance.happens(0.5) ? bodyOf(events) : Promise.resolve(bodyOf(events))),
       send: (attempt) => whileAlive(network.send(attempt)),
       time: (timeoutMs) => whileAlive(network.time(timeoutMs)),
-    };
-    const platform = sabotage.platform?.(honest) ?? honest;
-    const keeper = persistent ? createKeeper(store, platform, () => delivery, saveAfterMs) : undefined;
-    const hooks: DeliveryHooks = {
-      ...keeper,
+      store: persistent ? store : undefined,
       ended(events) {
-        keeper?.ended(events);
         for (const event of events) {
           if (ended.has(event.sequence)) fail(`met its end twice: ${event.text}`);
           ended.add(event.sequence);
@@ -140,27 +131,23 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
         }
       },
     };
-    const delivery: Delivery = (sabotage.createDelivery ?? createRealDelivery)(
-      platform,
-      {
-        ...settings,
-        onReport(report) {
-          if (report.kind === 'lost') {
-            for (const { id } of report.events) {
-              tracked.get(id ?? '')?.ends.push(report.status === 200 ? 'refused' : report.reason);
-            }
+    const platform = sabotage.platform?.(honest) ?? honest;
+    const delivery: Delivery = (sabotage.createDelivery ?? createRealDelivery)(platform, {
+      ...settings,
+      onReport(report) {
+        if (report.kind === 'lost') {
+          for (const { id } of report.events) {
+            tracked.get(id ?? '')?.ends.push(report.status === 200 ? 'refused' : report.reason);
           }
-          if (chance.happens(0.1)) throw new Error('a callback that throws');
-          return chance.happens(0.1) ? Promise.reject(new Error('a callback that rejects')) : undefined;
-        },
+        }
+        if (chance.happens(0.1)) throw new Error('a callback that throws');
+        return chance.happens(0.1) ? Promise.reject(new Error('a callback that rejects')) : undefined;
       },
-      hooks,
-    );
+    });
     const taken = delivery.adopt(kept);
     for (const { text } of kept.slice(taken.length)) markLost(text);
     // What an earlier run left stays where it is, also should the next crash come at once.
     store.saveNow(taken);
-    void keeper?.saveAll();
 
     return { delivery, check, crash };
 
@@ -209,7 +196,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
         const fact = tracked.get(id);
         if (!fact || safe.has(id)) continue;
         fact.maybeLostByCrash = true;
-        if (persistent && time.now() - fact.at > saveAfterMs + 5 + saveMs * 2) {
+        if (persistent && time.now() - fact.at > settings.saveAfterMs + 5 + saveMs * 2) {
           fail(`a crash lost an event of ${time.now() - fact.at} ms ago`);
         }
       }
