@@ -69,7 +69,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
   let leaving = false;
   const platform: Platform<Body> = {
     ...clocks,
-    random: environment.random,
+    ...environment,
     bytesOf: utf8Bytes,
     store,
     ...createTransport(settings, () => leaving),

@@ -1,13 +1,14 @@
-import { type Row, untilFull } from './store.ts';
+import type { KeptEvent } from '@tidemark/core';
+import { untilFull } from './store.ts';
 
 /** Rows in IndexedDB, by namespace and sequence. Calls take effect in the order they were made in; each rejects when it had none. */
 export interface Database {
   /** Resolves with how many, from the first on, had room. What was tried already always has. */
-  put(namespace: string, rows: readonly Row[]): Promise<number>;
+  put(namespace: string, rows: readonly KeptEvent[]): Promise<number>;
   remove(namespace: string, sequences: readonly number[]): Promise<unknown>;
   /** In one step: the rows of `from` up to a sequence go, and come back in `to`. */
-  move(from: string, last: number, to: string, rows: readonly Row[]): Promise<unknown>;
-  read(namespace: string): Promise<Row[]>;
+  move(from: string, last: number, to: string, rows: readonly KeptEvent[]): Promise<unknown>;
+  read(namespace: string): Promise<KeptEvent[]>;
   /** Of each row. */
   namespaces(): Promise<string[]>;
   clear(): Promise<unknown>;
@@ -72,7 +73,7 @@ export function createDatabase(name: string): Database {
   }
 }
 
-function putAll(store: IDBObjectStore, namespace: string, rows: readonly Row[]): void {
+function putAll(store: IDBObjectStore, namespace: string, rows: readonly KeptEvent[]): void {
   for (const row of rows) store.put(row, [namespace, row[0]]);
 }
 

@@ -1,7 +1,7 @@
 import type { KeptEvent } from '@tidemark/core';
 import { createDatabase } from './database.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type Adopt, type DeviceStore, parseRows, type Row, toKept, toRow, untilFull } from './store.ts';
+import { type Adopt, type DeviceStore, inOrder, parseEvents, untilFull } from './store.ts';
 
 /**
  * Events of web pages and workers: in IndexedDB, and in localStorage where that fails and where it must happen before the call returns
@@ -17,8 +17,8 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   const ownItem = prefix + own;
   const database = createDatabase(name);
   const storage = openStorage();
-  /** What our item in localStorage holds. Of two rows of an event the later counts. */
-  let local: readonly Row[] = [];
+  /** What our item in localStorage holds. Of two copies of an event the later counts. */
+  let local: readonly KeptEvent[] = [];
   const watched = new Set([own]);
   let letGo: (() => void) | undefined;
   let announced = false;
@@ -27,9 +27,9 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     async save(events) {
       // Other tabs hear of it and wait for our lock: should this page crash, they have its events at once.
       announced ||= setItem(ownItem, '[]') && write(local);
-      const kept = await database.put(own, events.map(toRow)).catch(() => undefined);
+      const kept = await database.put(own, events).catch(() => undefined);
       if (kept === undefined) return saveNow(events);
-      forget(events.slice(0, kept).map(({ sequence }) => sequence));
+      forget(events.slice(0, kept).map(([sequence]) => sequence));
       return kept;
     },
     saveNow,
@@ -66,8 +66,8 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
 
   function saveNow(events: readonly KeptEvent[]): number {
     let room = items().reduce((room, key) => room - (storage[key]?.length ?? 0), charactersMax);
-    const rows = untilFull(events.map(toRow), (row) => (room -= JSON.stringify(row).length) < 0);
-    return write([...local, ...rows]) ? rows.length : 0;
+    const kept = untilFull(events, (event) => (room -= JSON.stringify(event).length) < 0);
+    return write([...local, ...kept]) ? kept.length : 0;
   }
 
   function forget(sequences: readonly number[]): void {
@@ -75,9 +75,9 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     if (left.length < local.length) write(left);
   }
 
-  function write(rows: readonly Row[]): boolean {
-    const written = rows.length > 0 ? setItem(ownItem, JSON.stringify(rows)) : delete storage[ownItem];
-    if (written) local = rows;
+  function write(events: readonly KeptEvent[]): boolean {
+    const written = events.length > 0 ? setItem(ownItem, JSON.stringify(events)) : delete storage[ownItem];
+    if (written) local = events;
     return written;
   }
 
@@ -112,13 +112,13 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
 
   async function take(namespace: string): Promise<void> {
     const item = prefix + namespace;
-    const rows = await database.read(namespace).catch(() => []);
-    const events = toKept([...rows, ...parseRows(storage[item])]);
+    const stored = await database.read(namespace).catch(() => []);
+    const events = inOrder([...stored, ...parseEvents(storage[item])]);
     const taken = adopt(events);
-    const last = events[taken.length - 1];
+    const last = events[taken.length - 1]?.[0];
     // The queue is full: they wait for the next page.
-    if (!last) return;
-    const moved = await database.move(namespace, last.sequence, own, taken.map(toRow)).then(
+    if (last === undefined) return;
+    const moved = await database.move(namespace, last, own, taken).then(
       () => true,
       () => saveNow(taken) === taken.length,
     );

@@ -1,8 +1,8 @@
-import type { AnyEvents, EventShapes } from '@tidemark/core';
+import type { AnyEvents, EventShapes, KeptEvent } from '@tidemark/core';
 import { type Client, createClientIn } from './client.ts';
 import type { ClientOptions } from './options.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type Adopt, type DeviceStore, parseRows, type Row, toKept, toRow } from './store.ts';
+import { type Adopt, type DeviceStore, inOrder, parseEvents, untilFull } from './store.ts';
 
 /** What `@react-native-async-storage/async-storage` offers, or anything like it. */
 export interface AsyncStorage {
@@ -65,9 +65,9 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
 
 /** All rows are one item, written once for all that changed while the last write was under way. */
 function createAppStore(name: string, adopt: Adopt, storage: AsyncStorage | undefined): DeviceStore {
-  const rows = new Map<number, Row>();
+  const rows = new Map<number, KeptEvent>();
   /** What an earlier run left and the queue had no room for: for the next run, under numbers below 0. */
-  let left: Row[] = [];
+  let left: KeptEvent[] = [];
   let characters = 0;
   let writing: Promise<unknown> = Promise.resolve();
   let next: Promise<unknown> | undefined;
@@ -78,9 +78,9 @@ function createAppStore(name: string, adopt: Adopt, storage: AsyncStorage | unde
   return {
     async save(events) {
       await ready;
-      const full = events.findIndex((event) => !set(toRow(event)));
+      const kept = untilFull(events, (event) => !set(event));
       await write();
-      return full < 0 ? events.length : full;
+      return kept.length;
     },
     // Nothing is done here before a call returns: whoever calls this saves what is left by `save`.
     saveNow: () => 0,
@@ -105,17 +105,17 @@ function createAppStore(name: string, adopt: Adopt, storage: AsyncStorage | unde
   };
 
   async function takeOver(): Promise<void> {
-    const events = toKept(parseRows((await storage?.getItem(name)) ?? undefined));
+    const events = inOrder(parseEvents((await storage?.getItem(name)) ?? undefined));
     if (forgotten) return;
     const taken = adopt(events);
-    for (const event of taken) set(toRow(event));
+    for (const event of taken) set(event);
     const rest = events.slice(taken.length);
-    left = rest.map((event, index) => toRow({ ...event, sequence: index - rest.length }));
+    left = rest.map(([, ...kept], index) => [index - rest.length, ...kept]);
     for (const [, text] of left) characters += text.length;
     await write();
   }
 
-  function set(row: Row): boolean {
+  function set(row: KeptEvent): boolean {
     drop(row[0]);
     if (characters + row[1].length > charactersMax) return false;
     characters += row[1].length;

@@ -16,34 +16,25 @@ export interface DeviceStore extends Store {
 /** Takes events of an earlier run; answers with what it took, from the first on, under new numbers. */
 export type Adopt = (events: readonly KeptEvent[]) => readonly KeptEvent[];
 
-/** As it is stored. It must not change: another version of this program reads it. */
-export type Row = readonly [sequence: number, text: string, queuedAtMs: number, triedAtMs?: number];
-
-export function toRow({ sequence, text, queuedAtMs, triedAtMs }: KeptEvent): Row {
-  return triedAtMs === undefined ? [sequence, text, queuedAtMs] : [sequence, text, queuedAtMs, triedAtMs];
+/** In the order of `track()`, each event once: what comes later among them wins. */
+export function inOrder(events: readonly KeptEvent[]): KeptEvent[] {
+  const last = new Map(events.map((event) => [event[0], event]));
+  return [...last.values()].sort((a, b) => a[0] - b[0]);
 }
 
-/** Rows in the order of `track()`, each sequence once: what comes later among them wins. */
-export function toKept(rows: readonly Row[]): KeptEvent[] {
-  const last = new Map(rows.map((row) => [row[0], row]));
-  return [...last.values()]
-    .sort((a, b) => a[0] - b[0])
-    .map(([sequence, text, queuedAtMs, triedAtMs]) => ({ sequence, text, queuedAtMs, triedAtMs }));
-}
-
-/** The rows before the first that there is no room for. */
+/** The events before the first that there is no room for. */
 export function untilFull(
-  rows: readonly Row[],
-  isFull: (row: Row, index: number) => boolean,
-): readonly Row[] {
-  const full = rows.findIndex(isFull);
-  return full < 0 ? rows : rows.slice(0, full);
+  events: readonly KeptEvent[],
+  isFull: (event: KeptEvent, index: number) => boolean,
+): readonly KeptEvent[] {
+  const full = events.findIndex(isFull);
+  return full < 0 ? events : events.slice(0, full);
 }
 
-/** Whatever else was found there is no row. */
-export function parseRows(json = '[]'): Row[] {
+/** Whatever else was found there is no event. */
+export function parseEvents(json = '[]'): KeptEvent[] {
   try {
-    return (JSON.parse(json) as Row[]).filter((row) => row[1][0] === '{');
+    return (JSON.parse(json) as KeptEvent[]).filter((event) => event[1][0] === '{');
   } catch {
     return [];
   }

@@ -108,14 +108,14 @@ export function createDelivery<Body>(
     // A clock that was set back in between must not make ages negative.
     const elapsedAt = (serverMs: number): number => Math.min(now, serverMs + offsetMs);
     const adopted: KeptEvent[] = [];
-    for (const event of events) {
-      const { text, queuedAtMs, triedAtMs } = event;
+    for (const [, ...kept] of events) {
+      const [text, queuedAtMs, triedAtMs] = kept;
       const bytes = platform.bytesOf(text);
       if (isClosed() || !queue.fits(bytes)) break;
       const sequence = queue.next();
       counters.queued++;
       keeper.adopted(sequence);
-      adopted.push({ ...event, sequence });
+      adopted.push([sequence, ...kept]);
       put(
         text,
         bytes,

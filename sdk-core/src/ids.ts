@@ -18,11 +18,10 @@ export function createIds(random: () => number): (nowMs: number) => string {
   return (nowMs) => {
     const lower = number & 0x3fff;
     if (lower === 0 || nowMs > millisecond) {
-      millisecond = Math.max(Math.floor(nowMs), millisecond + (number % numbersMax === 0 ? 1 : 0));
-      const time = hex(millisecond, 12);
-      head = `${time.slice(0, 8)}-${time.slice(8)}-7${hex((number % numbersMax) >> 14, 3)}-`;
+      millisecond = Math.max(Math.floor(nowMs), millisecond + (number === 0 ? 1 : 0));
+      head = `${hex(millisecond / 2 ** 16, 8)}-${hex(millisecond % 2 ** 16, 4)}-7${hex(number >> 14, 3)}-`;
     }
-    number++;
+    number = (number + 1) % numbersMax;
     return head + (0x8000 | lower).toString(16) + tail;
   };
 }

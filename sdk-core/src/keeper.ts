@@ -19,14 +19,11 @@ export interface Store {
   readonly remove: (sequences: readonly number[]) => void;
 }
 
-/** An event as a store keeps it. Times are milliseconds since the Unix epoch, by the server's clock as far as we know it. */
-export interface KeptEvent {
-  readonly sequence: number;
-  readonly text: string;
-  readonly queuedAtMs: number;
-  /** First sent; undefined: never. */
-  readonly triedAtMs: number | undefined;
-}
+/**
+ * An event as a store keeps it. Times are milliseconds since the Unix epoch, by the server's clock as far as we know it; without `triedAtMs`
+ * it was never sent. Devices have it so: it must not change, another version of this program reads it.
+ */
+export type KeptEvent = readonly [sequence: number, text: string, queuedAtMs: number, triedAtMs?: number];
 
 /** Without a store it keeps nothing. */
 export interface Keeper {
@@ -132,10 +129,8 @@ export function createKeeper(
 
 function toKept(events: readonly QueuedEvent[], clock: Clock): KeptEvent[] {
   const offsetMs = clock.serverMs() - clock.elapsed();
-  return events.map(({ sequence, text, queuedAt, triedAt }) => ({
-    sequence,
-    text,
-    queuedAtMs: queuedAt + offsetMs,
-    triedAtMs: triedAt === undefined ? triedAt : triedAt + offsetMs,
-  }));
+  return events.map(({ sequence, text, queuedAt, triedAt }) => {
+    const kept = [sequence, text, queuedAt + offsetMs] as const;
+    return triedAt === undefined ? kept : [...kept, triedAt + offsetMs];
+  });
 }

@@ -67,16 +67,14 @@ export function utf8Bytes(text: string): number {
  * sent apart.
  */
 function createStamp(): (nowMs: number) => string {
-  let millisecond = Number.NaN;
+  let millisecond = NaN;
   let head = '';
   let count = 0;
   return (nowMs) => {
-    if (nowMs !== millisecond) {
-      millisecond = nowMs;
-      head = isoMs(nowMs);
-      count = 0;
-    } else if (count < 999) count++;
-    return `${head}${String(count).padStart(3, '0')}Z`;
+    count = nowMs === millisecond ? Math.min(count + 1, 1_999) : 1_000;
+    if (count === 1_000) head = isoMs(nowMs);
+    millisecond = nowMs;
+    return `${head}${String(count).slice(1)}Z`;
   };
 }
 

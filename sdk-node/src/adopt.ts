@@ -43,7 +43,7 @@ async function adoptFile(path: string, spool: Spool, take: Take): Promise<void> 
     const rest = events.slice(from);
     const sequences = await take(rest);
     if (sequences.length === 0) return;
-    link(new Map(sequences.map((sequence, index) => [sequence, rest[index]?.sequence ?? 0])), false);
+    link(new Map(sequences.map((sequence, index) => [sequence, rest[index]?.[0] ?? 0])), false);
     from += sequences.length;
   }
   spool.reserve(-size);

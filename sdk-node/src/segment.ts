@@ -99,7 +99,7 @@ export function writeSegmentNow(path: string, lines: string): void {
   }
 }
 
-export function lineOf({ sequence, queuedAtMs, triedAtMs, text }: KeptEvent): string {
+export function lineOf([sequence, text, queuedAtMs, triedAtMs]: KeptEvent): string {
   const tried = triedAtMs === undefined ? '-' : Math.round(triedAtMs);
   return `${sequence} ${Math.round(queuedAtMs)} ${tried} ${text}\n`;
 }
@@ -119,12 +119,8 @@ export async function readSegment(path: string): Promise<{ events: KeptEvent[]; 
       for (const sequence of line.slice(1).split(',')) events.delete(Number(sequence));
     const [, sequence, queuedAt, tried, text] = linePattern.exec(line) ?? [];
     if (text === undefined || !isJson(text)) continue;
-    events.set(Number(sequence), {
-      sequence: Number(sequence),
-      text,
-      queuedAtMs: Number(queuedAt),
-      triedAtMs: tried === '-' ? undefined : Number(tried),
-    });
+    const kept = [Number(sequence), text, Number(queuedAt)] as const;
+    events.set(kept[0], tried === '-' ? kept : [...kept, Number(tried)]);
   }
   return { events: [...events.values()], size: content.length };
 }

@@ -89,7 +89,7 @@ export function createSpool(spoolDir: string, spoolBytesMax: number): Spool {
       const file = openFile();
       const before = events
         .slice(kept, kept + lines.length)
-        .flatMap(({ sequence }) => put(sequence, { file, local: sequence }) ?? []);
+        .flatMap(([sequence]) => put(sequence, { file, local: sequence }) ?? []);
       await file.segment.append(lines.join(''));
       // Only now: a crash in between must find one of the two. In the same file the later line counts.
       leave(before.filter((place) => place.file !== file));

@@ -64,7 +64,7 @@ export function createSpooling(
       const { held } = delivery();
       if (held.events * 2 < options.queueEventsMax && held.bytes * 2 < options.queueBytesMax) {
         const adopted = delivery().adopt(events.slice(0, eventsAtOnce));
-        if (adopted.length > 0) return adopted.map(({ sequence }) => sequence);
+        if (adopted.length > 0) return adopted.map(([sequence]) => sequence);
       }
       await new Promise<void>((resolve) => {
         platform.after(lookAgainMs, resolve);

@@ -1,4 +1,4 @@
-import { createRoom, type Report } from '@tidemark/core';
+import { createRoom, type KeptEvent, type Report } from '@tidemark/core';
 import { describe, expect, test } from 'vitest';
 import { createRig, ok, problem } from './rig.ts';
 
@@ -75,9 +75,7 @@ describe('the clock', () => {
 
     const closing = createRig();
     closing.delivery.close();
-    expect(
-      closing.delivery.adopt([{ sequence: 7, text: '{}', queuedAtMs: 0, triedAtMs: undefined }]),
-    ).toEqual([]);
+    expect(closing.delivery.adopt([[7, '{}', 0]])).toEqual([]);
     expect(closing.probes).toHaveLength(0);
   });
 
@@ -220,13 +218,13 @@ describe('old events', () => {
     const rig = createRig();
     const text = '{"occurredAt":"2025-12-01T00:00:00Z","id":"x","name":"n"}';
     const now = rig.time.trueMs();
-    const kept = [
-      { sequence: 90, text, queuedAtMs: now - 31 * dayMs, triedAtMs: undefined },
-      { sequence: 91, text, queuedAtMs: now - 29 * dayMs, triedAtMs: undefined },
-      { sequence: 92, text, queuedAtMs: now - 7 * dayMs, triedAtMs: now - 7 * dayMs },
-      { sequence: 93, text, queuedAtMs: now - 7 * dayMs, triedAtMs: now - 5 * dayMs },
+    const kept: KeptEvent[] = [
+      [90, text, now - 31 * dayMs],
+      [91, text, now - 29 * dayMs],
+      [92, text, now - 7 * dayMs, now - 7 * dayMs],
+      [93, text, now - 7 * dayMs, now - 5 * dayMs],
     ];
-    expect(rig.delivery.adopt(kept)).toEqual(kept.map((event, sequence) => ({ ...event, sequence })));
+    expect(rig.delivery.adopt(kept)).toEqual(kept.map(([, ...rest], sequence) => [sequence, ...rest]));
     await rig.pass(1_000);
     expect(rig.delivery.counters).toMatchObject({ queued: 4, sent: 2, dropped: { expired: 2 } });
   });

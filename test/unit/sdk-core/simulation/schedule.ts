@@ -145,7 +145,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       },
     });
     const taken = delivery.adopt(kept);
-    for (const { text } of kept.slice(taken.length)) markLost(text);
+    for (const [, text] of kept.slice(taken.length)) markLost(text);
     // What an earlier run left stays where it is, also should the next crash come at once.
     store.saveNow(taken);
 
@@ -190,7 +190,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       check();
       alive = false;
       const found = sabotage.kept?.(store.crash()) ?? store.crash();
-      const safe = new Set(found.map(({ text }) => idOf(text)));
+      const safe = new Set(found.map(([, text]) => idOf(text)));
       for (const event of delivery.pending()) {
         const id = idOf(event.text);
         const fact = tracked.get(id);

@@ -18,13 +18,13 @@ export function createModelStore(time: VirtualTime, chance: Chance): ModelStore 
         // Calls take effect in order: all of them take equally long.
         time.after(saveMs, () => {
           if (crashed) return;
-          for (const event of events) kept.set(event.sequence, event);
+          for (const event of events) kept.set(event[0], event);
           resolve(events.length);
         });
       });
     },
     saveNow(events) {
-      for (const event of events) kept.set(event.sequence, event);
+      for (const event of events) kept.set(event[0], event);
       return events.length;
     },
     remove(sequences) {
