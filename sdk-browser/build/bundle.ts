@@ -35,7 +35,7 @@ export async function bundle(entry: Entry, globalName?: string): Promise<Bundle>
   const small = await minify(code ?? '', {
     ecma: 2020,
     module: globalName === undefined,
-    compress: { passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+    compress: { passes: 2, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
     mangle: { properties: { regex: new RegExp(`^(${internalNames.join('|')})$`), builtins: true } },
     sourceMap: { content: map ?? '' },
   });
