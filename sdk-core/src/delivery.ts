@@ -132,8 +132,7 @@ export function createDelivery<Body>(
     while (!queue.fits(bytes)) {
       const oldest = settings.whenFull === 'dropOldest' && queue.shift();
       if (!oldest) return false;
-      lose('queue_full', [oldest]);
-      sender.ended([oldest]);
+      sender.lose('queue_full', [oldest]);
     }
     return true;
   }

@@ -29,8 +29,8 @@ export interface Sender {
   /** From now on nothing lingers, and there is no time for a clock sample any more. */
   readonly close: () => void;
   readonly isClosed: () => boolean;
-  /** Makes room for others: they have met their end. */
-  ended(events: readonly QueuedEvent[]): void;
+  /** They have met their end: tells of them, and makes room for others. */
+  readonly lose: (reason: LossReason, events: readonly QueuedEvent[], refusal?: Refusal) => void;
   /** Events that have not met their end, oldest first. */
   readonly pending: () => QueuedEvent[];
   /** The end: answers that still come are ignored. Returns what was pending. */
@@ -74,7 +74,7 @@ export function createSender<Body>(
       pump();
     },
     isClosed: () => closed,
-    ended,
+    lose,
     pending,
     stop() {
       const left = pending();
