@@ -90,6 +90,16 @@ describe.skipIf(program === undefined)('in Chromium', () => {
     expect(plain?.bodyBytes).toBeGreaterThan(4 * (packed?.bodyBytes ?? 0));
   });
 
+  test('what is compressed is sent for a page that is gone, too', async () => {
+    await page.addInitScript(
+      "{ const send = fetch; keptAlive = []; fetch = (url, init) => (init.method === 'POST' && keptAlive.push(init.keepalive), send(url, init)); }",
+    );
+    await visit();
+    await page.evaluate(`${track(300)} client.flush()`);
+    expect(await page.evaluate('keptAlive')).toEqual([true]);
+    expect(posts()[0]?.bodyBytes).toBeLessThan(20_000);
+  });
+
   test('no batch is larger than what is sent for a page that is gone', async () => {
     await visit({ gzip: false });
     await page.evaluate(`${track(2_000)} client.flush()`);
