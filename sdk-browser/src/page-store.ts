@@ -48,10 +48,9 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     },
     resume() {
       // To let go for a moment would be to give away: others wait for it.
-      if (!letGo) {
-        const held = new Promise<void>((resolve) => (letGo = resolve));
-        void withLock(ownItem, () => held);
-      }
+      if (letGo) return;
+      const held = new Promise<void>((resolve) => (letGo = resolve));
+      void withLock(ownItem, () => held);
       // Without locks the other page may be alive: what it has just stored is its own.
       if (navigator.locks) addEventListener('storage', hear);
       items().forEach(watchItem);

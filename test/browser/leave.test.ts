@@ -175,6 +175,27 @@ describe.skipIf(program === undefined)('in Chromium a page', () => {
     expect(collector.duplicates()).toBe(0);
   });
 
+  test('without Web Locks takes what it finds when it is opened, and nothing from those that are open', async () => {
+    const openUnlocked = async (): Promise<Page> => {
+      const page = await context.newPage();
+      await page.addInitScript("Object.defineProperty(navigator, 'locks', { value: undefined });");
+      await page.goto(`${site.url}/shop`);
+      await visit(page, { saveAfterMs: 0, retryDelayMs: 1e6, retryDelayMsMax: 1e6 });
+      return page;
+    };
+    const [page, other] = [await openUnlocked(), await openUnlocked()];
+    collector.fault = () => ({ kind: 'answer', status: 503 });
+    await page.evaluate(`${track(20)} null`);
+    await eventually('it is stored', async () => (await page.evaluate(countStored(collector.url))) === 20);
+    collector.fault = () => undefined;
+    for (const event of ['online', 'pageshow'])
+      await other.evaluate(`dispatchEvent(new Event('${event}')), null`);
+    expect(await other.evaluate('client.flush()')).toEqual({ pending: 0 });
+    expect(await other.evaluate('client.counters()')).toMatchObject({ queued: 0 });
+    await openUnlocked();
+    await arrived(20);
+  });
+
   const pending = async (page: Page): Promise<number> =>
     Number(await page.evaluate('client.counters().pending'));
 
