@@ -219,7 +219,7 @@ describe.each(servers)('with the %s Postgres', (server) => {
       const load = await startLoad('exhausted', bed.collectors.slice(0, 2));
       await load.some();
       // First away from the collectors, so that they do not take them again.
-      bed.setDatabaseWeather(() => ({ kind: 'requestCut', afterBytes: 0 }));
+      bed.setDatabaseWeather(() => ({ kind: 'refused' }));
       const taken = await takeConnections(postgres.url);
       bed.setDatabaseWeather(() => ({ kind: 'fine' }));
       const before = load.counts.requests;

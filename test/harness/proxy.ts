@@ -8,6 +8,8 @@ import { callbackify } from 'node:util';
 /** What the network does with one connection. */
 export type Weather =
   | { readonly kind: 'fine' }
+  /** It ends at once, and the server never hears of it. */
+  | { readonly kind: 'refused' }
   /** Every piece takes so much longer, in each direction, and only then comes the next. */
   | { readonly kind: 'slow'; readonly ms: number }
   /** Everything arrives so much later, in each direction, and no more slowly. */
@@ -41,7 +43,8 @@ export async function startProxy(weather: () => Weather): Promise<Proxy> {
   // Half open: each direction ends by itself, so that what is still on its way in the other one arrives.
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const port = target;
-    if (port === undefined) {
+    const now = weather();
+    if (port === undefined || now.kind === 'refused') {
       client.on('error', () => undefined);
       client.resetAndDestroy();
       return;
@@ -52,7 +55,7 @@ export async function startProxy(weather: () => Weather): Promise<Proxy> {
       open.add(socket);
       socket.once('close', () => open.delete(socket));
     }
-    void carry(client, upstream, weather());
+    void carry(client, upstream, now);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

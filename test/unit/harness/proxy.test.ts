@@ -50,6 +50,12 @@ describe('a network that does as it is told', () => {
     await expect(reply).rejects.toThrow();
   });
 
+  test('refuses in weather that lets nothing through, and the server hears nothing', async () => {
+    const { proxy, received } = await echoBehind({ kind: 'refused' });
+    await expect(post(proxy, 'hello')).rejects.toThrow();
+    expect(received()).toBe(0);
+  });
+
   test('refuses while there is no server behind it, and carries again once there is', async () => {
     const { proxy, port } = await echoBehind({ kind: 'fine' });
     proxy.aim(undefined);
