@@ -23,10 +23,10 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** How many statements of these connections are under way, and how many connections there are. */
-async function activity(name: string): Promise<{ active: number; connections: number }> {
-  const [row] = await watcher<[{ active: number; connections: number }]>`
-    select count(*) filter (where state = 'active')::integer as active, count(*)::integer as connections
+/** How many of these connections are in `pg_sleep`, not only on their way to it, and how many there are. */
+async function activity(name: string): Promise<{ asleep: number; connections: number }> {
+  const [row] = await watcher<[{ asleep: number; connections: number }]>`
+    select count(*) filter (where wait_event = 'PgSleep')::integer as asleep, count(*)::integer as connections
     from pg_stat_activity where application_name = ${name}`;
   return row;
 }
@@ -78,9 +78,9 @@ describe('a pool', () => {
 
   test('finishes what is under way when it ends, and refuses what waits and what comes', async () => {
     const sql = connect(database.url, 'ending', 1, {});
-    const running = sql`select pg_sleep(0.2)`;
+    const running = sql`select pg_sleep(1)`;
     const waiting = failure(sql`select 1`);
-    await eventually('the statement runs', async () => (await activity('ending')).active === 1);
+    await eventually('the statement runs', async () => (await activity('ending')).asleep === 1);
     const ended = sql.end();
     expect(await failure(sql`select 1`)).toBe('unavailable');
     expect(await waiting).toBe('unavailable');
