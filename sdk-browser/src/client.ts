@@ -74,7 +74,8 @@ export function createClientIn<Events extends EventShapes<Events>>(
     store,
     ...createTransport(settings, () => leaving),
   };
-  let delivery = openDelivery();
+  // Until there is consent it is given nothing.
+  let delivery: Delivery = createDelivery(platform, settings);
   let running = false;
   let stopListening = (): void => {};
   if (!settings.optedOut) start();
@@ -99,20 +100,15 @@ export function createClientIn<Events extends EventShapes<Events>>(
       store?.clear();
     },
     optIn() {
-      if (running) return;
-      delivery = openDelivery();
-      start();
+      if (!running) start();
     },
     counters: () => ({ ...delivery.counters, pending: delivery.held.events }),
   };
 
-  function openDelivery(): Delivery {
-    return createDelivery(platform, { ...settings, clock: readClock() });
-  }
-
   function start(): void {
     if (!environment.exists()) return;
     running = true;
+    delivery = createDelivery(platform, { ...settings, clock: readClock() });
     stopListening = environment.listen(leave, resume);
     store?.resume();
   }

@@ -127,6 +127,23 @@ describe.skipIf(program === undefined)('in Chromium', () => {
     expect(collector.stored).toHaveLength(6);
   });
 
+  test('nothing on the device is looked at without consent', async () => {
+    await page.addInitScript(`{
+      looks = [];
+      const looked = (what) => (_, at) => (looks.push([what, String(at)]), undefined);
+      const nothing = new Proxy({}, { get: looked('get'), ownKeys: () => (looks.push(['keys']), []) });
+      Object.defineProperty(window, 'localStorage', { value: nothing });
+      const { open } = IDBFactory.prototype;
+      IDBFactory.prototype.open = function (...given) { looks.push(['open']); return open.apply(this, given); };
+    }`);
+    await visit({ optedOut: true, lingerMs: 0 });
+    await page.evaluate(`${track(3)} client.flush()`);
+    expect(await page.evaluate('looks')).toEqual([]);
+    await page.evaluate(`client.optIn(); ${track(2)} client.flush()`);
+    expect(await page.evaluate('looks')).toContainEqual(['open']);
+    expect(collector.stored).toHaveLength(2);
+  });
+
   test.each([
     [
       'IndexedDB',
