@@ -11,6 +11,7 @@ import { type Filter, filterValues } from '../../collector/src/store/filter.ts';
 import { filteredStatement, pieceStatement, readPiece } from '../../collector/src/store/page.ts';
 import { stretches } from '../../collector/src/store/partitions.ts';
 import { dayMicros, listPartitions, makePast, partitionOf } from '../harness/past-partitions.ts';
+import { explainSteps, type PlanNode } from '../harness/plan.ts';
 import { createRow, createStoreCase, type StoreCase } from '../harness/store-case.ts';
 
 const days = 400;
@@ -104,7 +105,7 @@ describe(`a page of a stream with events on each of ${days} days`, () => {
     const position = firstDay() + BigInt(newest) * dayMicros;
     for (const statement of [columnsStatement, pieceStatement]) {
       const plan = await explain(statement, position, 1_000, { end: today + 9n * dayMicros });
-      expect(nodesOf(plan).map((node) => node['Node Type'])).not.toContain('Sort');
+      expect(plan.map((node) => node['Node Type'])).not.toContain('Sort');
     }
   });
 
@@ -124,15 +125,6 @@ describe(`a page of a stream with events on each of ${days} days`, () => {
   });
 });
 
-interface PlanNode {
-  readonly 'Node Type': string;
-  readonly 'Relation Name'?: string;
-  readonly 'Actual Rows': number;
-  readonly 'Actual Loops': number;
-  readonly 'Rows Removed by Filter'?: number;
-  readonly Plans?: readonly PlanNode[];
-}
-
 /** Up to the end of the first stretch, as the reader asks. */
 function requestAt(position: bigint) {
   const [until = today] = stretches(position, firstDay(), today);
@@ -147,8 +139,7 @@ function requestAt(position: bigint) {
 }
 
 /** Few partitions, the one of the position first, by their index and without a sort. Answers with the scans. */
-function expectOrdered(plan: PlanNode, position: bigint): readonly PlanNode[] {
-  const nodes = nodesOf(plan);
+function expectOrdered(nodes: readonly PlanNode[], position: bigint): readonly PlanNode[] {
   const scans = nodes.filter((node) => node['Relation Name']?.startsWith('events_'));
   expect(scans.map((scan) => scan['Node Type'])).toEqual(scans.map(() => 'Index Scan'));
   expect(scans.length).toBeLessThanOrEqual(3);
@@ -162,26 +153,15 @@ async function explain(
   position: bigint,
   most: number,
   { end, filter }: { readonly end?: bigint; readonly filter?: Filter } = {},
-): Promise<PlanNode> {
+): Promise<readonly PlanNode[]> {
   const { after, until, maxBytes } = requestAt(position);
-  const [row] = await read.unsafe<[{ 'QUERY PLAN': [{ Plan: PlanNode }] }]>(
-    `explain (analyze, format json) ${statement}`,
-    [
-      ...[
-        streamId,
-        after.orderTime.toString(),
-        after.seq.toString(),
-        (end ?? until).toString(),
-        most,
-        maxBytes,
-      ],
-      ...(filter === undefined ? [] : filterValues(filter)),
-    ],
-  );
-  const [{ Plan }] = row['QUERY PLAN'];
-  return Plan;
-}
-
-function nodesOf(node: PlanNode): PlanNode[] {
-  return [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+  return explainSteps(read, statement, [
+    streamId,
+    after.orderTime.toString(),
+    after.seq.toString(),
+    (end ?? until).toString(),
+    most,
+    maxBytes,
+    ...(filter === undefined ? [] : filterValues(filter)),
+  ]);
 }

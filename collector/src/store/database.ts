@@ -62,13 +62,21 @@ export const statementTimeoutMs = 5_000;
 /** So long an append waits for others, in milliseconds: longer than one of them takes, and no longer than its neighbours can wait with it. */
 const lockTimeoutMs = 300;
 
-const planSettings = { plan_cache_mode: 'force_custom_plan', max_parallel_workers_per_gather: 0 } as const;
+/**
+ * Events of one stretch of order time lie near one another. Postgres does not know that of an index with several columns, and takes each of
+ * them for a seek of its own: from a twentieth of a day on it would rather read all of the day, with windows at a quarter of the speed.
+ */
+const planSettings = {
+  plan_cache_mode: 'force_custom_plan',
+  max_parallel_workers_per_gather: 0,
+  random_page_cost: 1.1,
+} as const;
 
 /** Pages come in the order of the index: to sort what may be a whole day is never the better way, whatever Postgres expects to find. */
 export const readSettings = { ...planSettings, enable_sort: 'off' } as const;
 
-/** Longest time a window may take, in milliseconds: less than what is no longer kept stays on disk. */
-const aggregateTimeoutMs = 30_000;
+/** A window may not take longer than what is no longer kept stays on disk. */
+export const aggregateSettings = { ...planSettings, statement_timeout: 30_000 } as const;
 
 const silent: EpochNotices = { onBegun: () => undefined, onUntold: () => undefined };
 
@@ -92,7 +100,7 @@ export function createDatabase(options: DatabaseOptions): Database {
           readPrimary,
           standby,
         );
-  const aggregate = open('tidemark aggregate', 2, { ...planSettings, statement_timeout: aggregateTimeoutMs });
+  const aggregate = open('tidemark aggregate', 2, aggregateSettings);
   const control = open('tidemark control', 3);
   const consume = open('tidemark consume', 2);
   const upkeep = open('tidemark upkeep', 1, upkeepSettings);

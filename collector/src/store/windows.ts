@@ -45,7 +45,7 @@ export async function readPanes(sql: Sql, request: PanesRequest): Promise<readon
   const path = typeof groupBy === 'object' ? groupBy.path : undefined;
   const rows: readonly unknown[] = await sql
     .unsafe(
-      statementOf(groupBy, sum !== undefined),
+      panesStatement(groupBy, sum !== undefined),
       [
         streamId,
         from.toString(),
@@ -70,7 +70,7 @@ export async function readPanes(sql: Sql, request: PanesRequest): Promise<readon
   );
 }
 
-function statementOf(groupBy: Grouping | undefined, sums: boolean): string {
+export function panesStatement(groupBy: Grouping | undefined, sums: boolean): string {
   const byPath = typeof groupBy === 'object';
   const sumPath = byPath ? '$8' : '$7';
   return `
