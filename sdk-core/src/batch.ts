@@ -6,6 +6,8 @@ export interface Batch {
   events: readonly QueuedEvent[];
   /** What the collector is told with them; undefined: nothing was dropped since the batch before. */
   readonly dropped?: DroppedEvents | undefined;
+  /** A request with it is under way. */
+  busy?: boolean;
 }
 
 export interface BatchLimits {

@@ -32,7 +32,7 @@ export interface Delivery {
   /** Events that have not met their end, the oldest first. */
   pending(): QueuedEvent[];
   /** Stores all that has not met its end. */
-  saveAll(): Promise<void>;
+  readonly saveAll: Keeper['keep'];
   /** See Keeper. */
   readonly saveNow: Keeper['saveNow'];
   /** How much that is: what the queue's limits are held against. */
@@ -51,9 +51,10 @@ export function createDelivery<Body>(
   const serialise = createSerialiser(platform.random);
   const reporter = createReporter(settings.onReport, platform.after);
   const { lose, tell, counters } = reporter;
-  const keeper = createKeeper(platform, settings.saveAfterMs, clock, () => sender.pending(), tell);
+  const keeper = createKeeper(platform, settings.saveAfterMs, clock, queue, () => sender.pending(), tell);
   const sender: Sender = createSender(platform, settings, queue, clock, reporter, keeper);
   const { flush, close, isClosed, stop, pending } = sender;
+  let adoptions = 0;
 
   return {
     track,
@@ -64,7 +65,7 @@ export function createDelivery<Body>(
     lose,
     tell,
     pending,
-    saveAll: () => keeper.keep(pending()),
+    saveAll: keeper.keep,
     saveNow: keeper.saveNow,
     held: queue.held,
     counters,
@@ -88,7 +89,14 @@ export function createDelivery<Body>(
       lose(reason, [{ text }]);
       return false;
     }
-    put(text, bytes, clock.elapsed(), trackOptions.occurredAt == null);
+    queue.push({
+      sequence: queue.next(),
+      text,
+      bytes,
+      queuedAt: clock.elapsed(),
+      stamped: trackOptions.occurredAt == null,
+      triedAt: undefined,
+    });
     const { waiting } = queue;
     // The first event sets the timer; from there to a full batch there is nothing to decide.
     if (
@@ -112,17 +120,16 @@ export function createDelivery<Body>(
       const [text, queuedAtMs, triedAtMs] = kept;
       const bytes = platform.bytesOf(text);
       if (isClosed() || !queue.fits(bytes)) break;
-      const sequence = queue.next();
       counters.queued++;
-      keeper.adopted(sequence);
-      adopted.push([sequence, ...kept]);
-      put(
+      adopted.push([adoptions, ...kept]);
+      queue.push({
+        sequence: adoptions++,
         text,
         bytes,
-        elapsedAt(queuedAtMs),
-        false,
-        triedAtMs === undefined ? triedAtMs : elapsedAt(triedAtMs),
-      );
+        queuedAt: elapsedAt(queuedAtMs),
+        stamped: false,
+        triedAt: triedAtMs === undefined ? triedAtMs : elapsedAt(triedAtMs),
+      });
     }
     platform.after(0, sender.pump);
     return adopted;
@@ -135,9 +142,5 @@ export function createDelivery<Body>(
       sender.lose('queue_full', [oldest]);
     }
     return true;
-  }
-
-  function put(text: string, bytes: number, queuedAt: number, stamped: boolean, triedAt?: number): void {
-    queue.push({ sequence: queue.next(), text, bytes, queuedAt, stamped, triedAt });
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { Platform } from './platform.ts';
-import type { QueuedEvent } from './queue.ts';
+import { type Queue, type QueuedEvent, trackedFrom } from './queue.ts';
 import type { Report } from './report.ts';
 
 /**
@@ -29,12 +29,10 @@ export type KeptEvent = readonly [sequence: number, text: string, queuedAtMs: nu
 export interface Keeper {
   /** An event was queued. On the hot path. */
   arm(): void;
-  /** The store has this event already. */
-  adopted(sequence: number): void;
   /** These are about to be sent for the first time; the attempt waits for the promise. */
-  readonly trying: (events: readonly QueuedEvent[]) => Promise<void>;
-  /** Saves those that are not saved yet. */
-  readonly keep: (events: readonly QueuedEvent[]) => Promise<void>;
+  readonly trying: (events: readonly QueuedEvent[]) => Promise<unknown>;
+  /** Saves all that is not saved yet. */
+  readonly keep: () => Promise<void>;
   /** They met their end, one way or the other. */
   forget(events: readonly QueuedEvent[]): void;
   /** The last chance. Returns the events that are nowhere but in memory. */
@@ -42,42 +40,41 @@ export interface Keeper {
 }
 
 /**
- * Sees to it that what takes long survives: an event is saved when an attempt with it failed, or when it has not met its end after
- * `saveAfterMs`. On the good path nothing is ever written.
+ * Sees to it that what takes long survives: all is saved when an attempt failed, or when an event has not met its end after `saveAfterMs`. On
+ * the good path nothing is ever written.
  *
- * What must stay true: an event that the store has as never sent is not sent before the store knows; else, found years later, it could be
- * stored a second time.
+ * What must stay true: the store has what was adopted, and of what was tracked the first events without a gap, so that one number says which.
+ * And an event that the store has as never sent is not sent before the store knows; else, found years later, it could be stored a second time.
  */
 export function createKeeper(
   { store, after }: Pick<Platform<unknown>, 'after' | 'store'>,
   saveAfterMs: number,
   clock: Clock,
+  queue: Queue,
   pending: () => QueuedEvent[],
   tell: (report: Report) => void,
 ): Keeper {
-  /** By sequence: false while an event is being saved, true from then on. */
-  const saved = new Map<number, boolean>();
+  /** The store has the pending events before this one, and is being given those before that one. */
+  let savedTo = trackedFrom;
+  let savingTo = trackedFrom;
+  let saving = Promise.resolve();
   let armed = false;
   let complained = false;
 
   return {
     arm: () => arm(saveAfterMs),
-    adopted(sequence) {
-      saved.set(sequence, true);
-    },
     trying: (events) => save(events.filter(isKnown)),
     keep,
     forget(events) {
-      const known = events.filter(isKnown).map(({ sequence }) => sequence);
-      if (known.length > 0) store?.remove(known);
-      for (const sequence of known) saved.delete(sequence);
+      const known = events.filter(isKnown);
+      if (known.length > 0) store?.remove(known.map(({ sequence }) => sequence));
     },
     saveNow() {
       // What is just being saved may not get that far.
-      const unsaved = pending().filter(({ sequence }) => !saved.get(sequence));
-      const kept = store?.saveNow(toKept(unsaved, clock)) ?? 0;
-      for (const { sequence } of unsaved.splice(0, kept)) saved.set(sequence, true);
-      return unsaved;
+      const events = unsaved();
+      const kept = store?.saveNow(toKept(events, clock)) ?? 0;
+      note(events, kept, queue.next());
+      return events.slice(kept);
     },
   };
 
@@ -92,21 +89,36 @@ export function createKeeper(
       const dueInMs = oldest.queuedAt + saveAfterMs - clock.elapsed();
       // A timer may ring a little early.
       if (dueInMs > 5) arm(dueInMs);
-      else void keep(pending());
+      else void keep();
     });
   }
 
+  /** One after the other: one that finds no room must not leave a gap before the next. */
+  function keep(): Promise<void> {
+    return (saving = saving.then(async () => {
+      const events = unsaved();
+      const end = (savingTo = queue.next());
+      note(events, await save(events), end);
+      savingTo = savedTo;
+    }));
+  }
+
+  /** Of the unsaved events up to `end` so many are saved now, from the first on. */
+  function note(events: readonly QueuedEvent[], kept: number, end: number): void {
+    savedTo = Math.max(savedTo, events[kept]?.sequence ?? end);
+  }
+
   function isKnown({ sequence }: QueuedEvent): boolean {
-    return saved.has(sequence);
+    return sequence < savedTo || sequence < savingTo;
   }
 
-  function keep(events: readonly QueuedEvent[]): Promise<void> {
-    return save(events.filter((event) => !isKnown(event)));
+  function unsaved(): QueuedEvent[] {
+    return pending().filter(({ sequence }) => sequence >= savedTo);
   }
 
-  async function save(events: readonly QueuedEvent[]): Promise<void> {
-    if (!store || events.length === 0) return;
-    for (const { sequence } of events) saved.set(sequence, !!saved.get(sequence));
+  /** Resolves with how many, from the first on, had room. */
+  async function save(events: readonly QueuedEvent[]): Promise<number> {
+    if (!store || events.length === 0) return 0;
     let kept = 0;
     let message = 'The store is full';
     try {
@@ -114,16 +126,11 @@ export function createKeeper(
     } catch (error) {
       message = String(error);
     }
-    for (const [index, event] of events.entries()) {
-      const { sequence } = event;
-      // What met its end meanwhile is no longer among them.
-      if (index < kept && isKnown(event)) saved.set(sequence, true);
-      else if (!saved.get(sequence)) saved.delete(sequence);
-    }
     const isFull = kept < events.length;
     if (isFull && !complained) tell({ kind: 'unsaved', message });
     complained = isFull;
     if (isFull) arm(saveAfterMs);
+    return kept;
   }
 }
 

@@ -12,7 +12,7 @@ export interface Refusal {
 /** What an answer comes to. */
 export type Outcome =
   /** Stored, but for what `results` say. */
-  | { readonly results: readonly EventResult[]; readonly floorMs?: undefined }
+  | { readonly results: readonly EventResult[]; readonly floorMs?: undefined; readonly refusal?: undefined }
   /** Not now: the same again, not before `floorMs`. */
   | { readonly results?: undefined; readonly floorMs: number; readonly refusal?: Refusal }
   /** It will never be taken; with 413 it is too large. */

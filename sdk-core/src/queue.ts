@@ -1,6 +1,9 @@
+/** Events that were tracked are numbered from here on, those that were adopted below. As V8 has it: small integers, all of them. */
+export const trackedFrom = 2 ** 29;
+
 /** An event between `track()` and its end. Its text is fixed; only `triedAt` changes. */
 export interface QueuedEvent {
-  /** Ascends within a client: the order of `track()`. */
+  /** Ascends within a client among the events that were tracked: the order of `track()`; and among those that were adopted. */
   readonly sequence: number;
   /** The event as JSON. */
   readonly text: string;
@@ -39,9 +42,9 @@ export interface Line {
  * that a collector that does not answer cannot make room.
  */
 export interface Queue {
-  /** Precondition: it fits, and is the `next`. */
+  /** Precondition: it fits. */
   push(event: QueuedEvent): void;
-  /** The sequence number of the next event to come. */
+  /** The sequence number of the next event that is tracked. */
   next(): number;
   first(): QueuedEvent | undefined;
   shift(): QueuedEvent | undefined;
@@ -58,13 +61,13 @@ export interface Queue {
 export function createQueue({ queueEventsMax, queueBytesMax }: QueueLimits, line: Line): Queue {
   const waiting = { events: 0, bytes: 0 };
   const held = { events: 0, bytes: 0 };
-  let sequence = 0;
+  let sequence = trackedFrom;
 
   return {
     waiting,
     held,
     push(event) {
-      sequence++;
+      if (event.sequence === sequence) sequence++;
       line.push(event);
       add(waiting, event, 1);
       add(held, event, 1);

@@ -11,15 +11,14 @@ import type { DeliveryOptions } from './settings.ts';
 import type { EventResult } from './wire/index.ts';
 
 /**
- * The loop. A batch whose outcome is unknown goes to `again` and is sent anew, with the same events, until the collector has said what
- * became of each:
+ * The loop. A batch whose outcome is unknown is sent anew, with the same events, until the collector has said what became of each:
  *
  *     queue → (linger, or full) → batch → attempt ─ stored, refused → end
  *                                    ▲        └──── later, split ─┐
- *                                    └─────────── again ◄─────────┘
+ *                                    └────────────────────────────┘
  *
- * What must stay true: every event is in exactly one of the queue, `again` and `underWay`, or has met its end, once. There is one wait for
- * all (`quietUntil`): nothing is sent before it is over. `pump` is the only place where a request begins.
+ * What must stay true: every event is either in the queue or in one of the batches, or has met its end, once. There is one wait for all
+ * (`quietUntil`): nothing is sent before it is over. `pump` is the only place where a request begins.
  */
 export interface Sender {
   /** Begins what may begin now, else sets the timer. */
@@ -50,8 +49,8 @@ export function createSender<Body>(
   reporter: Reporter,
   keeper: Keeper,
 ): Sender {
-  const again: Batch[] = [];
-  const underWay = new Set<Batch>();
+  /** In the order of the queue. */
+  const batches: Batch[] = [];
   /** Each looks whether what it waits for is over. */
   const flushes = new Set<(timeIsOver?: boolean) => void>();
   let requests = 0;
@@ -91,26 +90,30 @@ export function createSender<Body>(
       // A step since the last look decides over what follows.
       clock.now();
       const now = platform.monotonic();
-      const dueInMs = nextDueInMs();
+      const batch = batches.find(({ busy }) => !busy);
+      const dueInMs = batch ? 0 : nextDueInMs();
       const waitMs = Math.max(quietUntil - now, dueInMs);
       // The first linger is long enough to ask for the time.
       const probes = dueInMs < Infinity && now >= quietUntil && probeIsDue();
       if (waitMs > 0 && !probes) return wake(waitMs);
       requests++;
-      void (probes ? probe() : deliver(again.shift() ?? takeBatch(queue, settings, reporter.news()))).then(
-        () => {
-          requests--;
-          pump();
-        },
-      );
+      void (probes ? probe() : deliver(batch ?? take())).then(() => {
+        requests--;
+        pump();
+      });
     }
   }
 
-  /** When the next batch could go, were there no wait. */
+  function take(): Batch {
+    const batch = takeBatch(queue, settings, reporter.news());
+    batches.push(batch);
+    return batch;
+  }
+
+  /** When the next batch could be taken from the queue, were there no wait. */
   function nextDueInMs(): number {
     const { events, bytes } = queue.waiting;
     const first = queue.first();
-    if (again.length > 0) return 0;
     if (!first) return Infinity;
     if (isHurried() || events >= settings.batchEventsMax || bytes >= settings.batchBytesMax) return 0;
     return first.queuedAt + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
@@ -141,14 +144,11 @@ export function createSender<Body>(
   }
 
   async function deliver(batch: Batch): Promise<void> {
-    underWay.add(batch);
+    batch.busy = true;
     dropExpired(batch);
     const reply = await attempt(batch).catch(() => undefined);
-    underWay.delete(batch);
-    if (stopped) return;
-    if (reply === 'quiet') again.unshift(batch);
-    else if (batch.events.length > 0) settle(batch, reply);
-    else reporter.untell(batch.dropped);
+    batch.busy = false;
+    if (!stopped && reply !== 'quiet') settle(batch, reply);
   }
 
   /** Rejects where there was no whole answer. */
@@ -184,26 +184,25 @@ export function createSender<Body>(
 
   function settle(batch: Batch, reply: Reply | undefined): void {
     const outcome = judge(reply, clock.serverMs());
+    const { floorMs, results, refusal } = outcome;
     const { events, dropped } = batch;
     if (reply) pressure = Number(reply.pressure);
     // With a sample none is due until a step has made it worthless. Without an answer the network may be another one now: ask again.
     if (!reply || clock.best()) probed = false;
-    if (outcome.floorMs !== undefined) {
-      const { floorMs, refusal } = outcome;
-      again.unshift(batch);
+    if (floorMs !== undefined && events.length > 0) {
       failures++;
       const waitMs = Math.max(floorMs, backoffMs(failures, platform.random, settings));
       keepQuiet(floorMs, waitMs);
-      void keeper.keep(events);
+      void keeper.keep();
       reporter.tell({ ...refusal, kind: 'delayed', waitMs, failures });
       return;
     }
     failures = 0;
-    if (outcome.results) return stored(events, outcome.results);
-    const { refusal } = outcome;
-    const isTooLarge = refusal.status === 413;
-    if (isTooLarge && events.length > 1) again.unshift(...halve(batch));
-    else {
+    const isTooLarge = refusal?.status === 413;
+    const isSplit = isTooLarge && events.length > 1;
+    batches.splice(batches.indexOf(batch), 1, ...(isSplit ? halve(batch) : []));
+    if (results) stored(events, results);
+    else if (!isSplit) {
       reporter.untell(dropped);
       lose(isTooLarge ? 'too_large' : 'rejected', events, refusal);
     }
@@ -270,7 +269,7 @@ export function createSender<Body>(
 
   /** Events that were taken from the queue and have not met their end, oldest first. */
   function taken(): QueuedEvent[] {
-    return [...underWay, ...again].flatMap(({ events }) => events).sort((a, b) => a.sequence - b.sequence);
+    return batches.flatMap(({ events }) => events);
   }
 
   /** Sends nothing for `waitMs`; for `floorMs` not even for those who flush. */

@@ -15,14 +15,16 @@ interface PackedEvents {
  * Returns how to have them back.
  */
 export function packEvents(events: QueuedEvent[]): () => QueuedEvent[] {
-  if (events.some(({ triedAt }) => triedAt !== undefined)) return () => events;
+  const firstSequence = events[0]?.sequence ?? 0;
+  const isPlain = ({ sequence, triedAt }: QueuedEvent, index: number): boolean =>
+    triedAt === undefined && sequence === firstSequence + index;
+  if (!events.every(isPlain)) return () => events;
   // A closure made here would hold on to the events.
   return unpackLater(pack(events));
 }
 
 function pack(events: readonly QueuedEvent[]): PackedEvents {
   const packed = {
-    // Events enter the queue in the order of their numbers, without a gap.
     firstSequence: events[0]?.sequence ?? 0,
     texts: Buffer.allocUnsafeSlow(events.reduce((sum, { bytes }) => sum + bytes, 0)),
     ends: new Uint32Array(events.length),
