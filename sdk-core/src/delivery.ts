@@ -76,17 +76,25 @@ export function createDelivery<Body>(
     const now = clock.now();
     counters.queued++;
     let text: string;
+    let reason: LossReason | undefined;
+    let message: string | undefined;
     try {
       text = serialise(now, name, props, trackOptions);
     } catch (error) {
       text = JSON.stringify({ name: typeof name === 'string' ? name : '' });
-      lose('invalid', [{ text }], { message: error instanceof Error ? error.message : undefined });
-      return false;
+      reason = 'invalid';
+      message = error instanceof Error ? error.message : undefined;
     }
     const bytes = platform.bytesOf(text);
-    const reason = isClosed() ? 'closed' : bytes > settings.eventBytesMax ? 'too_large' : 'queue_full';
-    if (reason !== 'queue_full' || !makeRoom(bytes)) {
-      lose(reason, [{ text }]);
+    if (bytes > settings.eventBytesMax) reason ??= 'too_large';
+    if (isClosed()) reason ??= 'closed';
+    while (!reason && !queue.fits(bytes)) {
+      const oldest = settings.whenFull === 'dropOldest' && queue.shift();
+      if (oldest) sender.lose('queue_full', [oldest]);
+      else reason = 'queue_full';
+    }
+    if (reason) {
+      lose(reason, [{ text }], { message });
       return false;
     }
     queue.push({
@@ -133,14 +141,5 @@ export function createDelivery<Body>(
     }
     platform.after(0, sender.pump);
     return adopted;
-  }
-
-  function makeRoom(bytes: number): boolean {
-    while (!queue.fits(bytes)) {
-      const oldest = settings.whenFull === 'dropOldest' && queue.shift();
-      if (!oldest) return false;
-      sender.lose('queue_full', [oldest]);
-    }
-    return true;
   }
 }

@@ -84,7 +84,7 @@ export function createKeeper(
     armed = true;
     after(inMs, () => {
       armed = false;
-      const oldest = pending().find((event) => !isKnown(event));
+      const [oldest] = unsaved();
       if (!oldest) return;
       const dueInMs = oldest.queuedAt + saveAfterMs - clock.elapsed();
       // A timer may ring a little early.

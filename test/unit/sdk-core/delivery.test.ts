@@ -1,4 +1,5 @@
 import { createRoom, type KeptEvent, type Report } from '@tidemark/core';
+import type { SentEvent } from '@tidemark/core/wire';
 import { describe, expect, test } from 'vitest';
 import { createRig, ok, problem } from './rig.ts';
 
