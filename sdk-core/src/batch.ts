@@ -1,13 +1,17 @@
-import type { Queue, QueuedEvent } from './queue.ts';
+import type { QueuedEvent } from './queue.ts';
 import type { DroppedEvents } from './wire/index.ts';
 
 /** Events that are sent together, again and again in the same company until their end is known. */
 export interface Batch {
-  events: readonly QueuedEvent[];
-  /** What the collector is told with them; undefined: nothing was dropped since the batch before. */
-  readonly dropped?: DroppedEvents | undefined;
+  events: QueuedEvent[];
+  /** Of its body, about: what decides when it is full. */
+  bytes: number;
+  /** It was sent: nothing joins it any more. */
+  tried?: boolean;
   /** A request with it is under way. */
   busy?: boolean;
+  /** What the collector is told with it; undefined: nothing was dropped since the batch before. */
+  dropped?: DroppedEvents | undefined;
 }
 
 export interface BatchLimits {
@@ -15,27 +19,22 @@ export interface BatchLimits {
   readonly batchBytesMax: number;
 }
 
-/** Takes the next batch. An event larger than `batchBytesMax` goes alone. Precondition: the queue is not empty. */
-export function takeBatch(
-  queue: Queue,
+/** Whether `moreBytes` would be too many. An event larger than `batchBytesMax` goes alone. */
+export function isFull(
+  { events, bytes }: Batch,
   { batchEventsMax, batchBytesMax }: BatchLimits,
-  dropped?: DroppedEvents,
-): Batch {
-  const events: QueuedEvent[] = [];
-  let bytes = 0;
-  for (let next; (next = queue.first()) && events.length < batchEventsMax; queue.shift()) {
-    // One more for the comma.
-    bytes += next.bytes + 1;
-    if (bytes > batchBytesMax && events.length > 0) break;
-    events.push(next);
-  }
-  return { events, dropped };
+  moreBytes = 0,
+): boolean {
+  return events.length >= batchEventsMax || bytes + moreBytes >= batchBytesMax;
 }
 
 /** Two halves, in order. Precondition: at least two events. */
-export function halve({ events, dropped }: Batch): Batch[] {
-  const middle = events.length >> 1;
-  return [{ events: events.slice(0, middle), dropped }, { events: events.slice(middle) }];
+export function halve(batch: Batch): Batch[] {
+  const middle = batch.events.length >> 1;
+  return [
+    { ...batch, events: batch.events.slice(0, middle) },
+    { ...batch, events: batch.events.slice(middle), dropped: undefined },
+  ];
 }
 
 /** The request body as text. What is said about the batch travels in the query: it changes with every attempt. */

@@ -1,3 +1,4 @@
+import { isFull } from './batch.ts';
 import { type Clock, createClock } from './clock.ts';
 import { createKeeper, type Keeper, type KeptEvent } from './keeper.ts';
 import type { Platform } from './platform.ts';
@@ -46,14 +47,14 @@ export function createDelivery<Body>(
   options: Partial<DeliveryOptions> = {},
 ): Delivery {
   const settings = { ...deliveryDefaults, ...options };
-  const queue = createQueue(settings, platform.line ?? []);
+  const queue = createQueue(settings, platform.full);
   const clock = createClock(platform, settings.clock);
   const serialise = createSerialiser(platform.random);
   const reporter = createReporter(settings.onReport, platform.after);
   const { lose, tell, counters } = reporter;
-  const keeper = createKeeper(platform, settings.saveAfterMs, clock, queue, () => sender.pending(), tell);
+  const keeper = createKeeper(platform, settings.saveAfterMs, clock, queue, tell);
   const sender: Sender = createSender(platform, settings, queue, clock, reporter, keeper);
-  const { flush, close, isClosed, stop, pending } = sender;
+  const { flush, close, isClosed, stop } = sender;
   let adoptions = 0;
 
   return {
@@ -64,7 +65,7 @@ export function createDelivery<Body>(
     stop,
     lose,
     tell,
-    pending,
+    pending: () => queue.list(),
     saveAll: keeper.keep,
     saveNow: keeper.saveNow,
     held: queue.held,
@@ -105,15 +106,9 @@ export function createDelivery<Body>(
       stamped: trackOptions.occurredAt == null,
       triedAt: undefined,
     });
-    const { waiting } = queue;
     // The first event sets the timer; from there to a full batch there is nothing to decide.
-    if (
-      waiting.events === 1 ||
-      waiting.events >= settings.batchEventsMax ||
-      waiting.bytes >= settings.batchBytesMax
-    ) {
-      sender.pump();
-    }
+    const last = queue.batches.at(-1);
+    if (last && (last.events.length === 1 || isFull(last, settings))) sender.pump();
     keeper.arm();
     return true;
   }

@@ -1,5 +1,5 @@
 export type { ClientClock, DroppedEvents, DropReason, Json, SentEvent } from './wire/index.ts';
-export { bodyOf } from './batch.ts';
+export { type Batch, bodyOf } from './batch.ts';
 export { backoffMs, type BackoffOptions, retryAfterMs } from './backoff.ts';
 export type { Clock } from './clock.ts';
 export { createDelivery, type Delivery } from './delivery.ts';
@@ -7,7 +7,7 @@ export type { AnyEvents, EventShapes, TrackArguments } from './events.ts';
 export type { KeptEvent, Store } from './keeper.ts';
 export { judge, type Outcome, parseObject, type Refusal } from './outcome.ts';
 export type { Attempt, Platform, Reply } from './platform.ts';
-export type { Line, Load, QueuedEvent } from './queue.ts';
+export type { Load, QueuedEvent } from './queue.ts';
 export {
   addDropped,
   type Counters,

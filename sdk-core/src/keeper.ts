@@ -51,7 +51,6 @@ export function createKeeper(
   saveAfterMs: number,
   clock: Clock,
   queue: Queue,
-  pending: () => QueuedEvent[],
   tell: (report: Report) => void,
 ): Keeper {
   /** The store has the pending events before this one, and is being given those before that one. */
@@ -96,6 +95,7 @@ export function createKeeper(
   /** One after the other: one that finds no room must not leave a gap before the next. */
   function keep(): Promise<void> {
     return (saving = saving.then(async () => {
+      if (!store) return;
       const events = unsaved();
       const end = (savingTo = queue.next());
       note(events, await save(events), end);
@@ -113,7 +113,7 @@ export function createKeeper(
   }
 
   function unsaved(): QueuedEvent[] {
-    return pending().filter(({ sequence }) => sequence >= savedTo);
+    return queue.list().filter(({ sequence }) => sequence >= savedTo);
   }
 
   /** Resolves with how many, from the first on, had room. */

@@ -1,5 +1,6 @@
 import type { Store } from './keeper.ts';
-import type { Line, QueuedEvent } from './queue.ts';
+import type { Batch } from './batch.ts';
+import type { QueuedEvent } from './queue.ts';
 import type { ClientClock, DroppedEvents } from './wire/index.ts';
 
 /**
@@ -22,8 +23,8 @@ export interface Platform<Body = string> {
    * in UTF-8, all together.
    */
   readonly encode: (events: readonly string[], eventBytes: number) => Body | Promise<Body>;
-  /** An empty line for the queue, where that may grow long. Default: an array. */
-  readonly line?: Line;
+  /** Told of a batch that takes in no more, and how many there are: where the queue may grow long it can be packed. */
+  readonly full?: (batch: Batch, batches: number) => void;
   /** Whether a request may begin beyond `requestsInFlight`: the program is about to end, and the answer to the last one may come too late. */
   readonly another?: () => boolean;
   /** Where events survive the program. Default: nowhere. */

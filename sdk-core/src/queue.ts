@@ -1,3 +1,5 @@
+import { type Batch, type BatchLimits, isFull } from './batch.ts';
+
 /** Events that were tracked are numbered from here on, those that were adopted below. As V8 has it: small integers, all of them. */
 export const trackedFrom = 2 ** 29;
 
@@ -27,67 +29,67 @@ export interface Load {
   readonly bytes: number;
 }
 
-/** Events in a line: what the engine needs of an array. */
-export interface Line {
-  push(event: QueuedEvent): unknown;
-  shift(): QueuedEvent | undefined;
-  /** The first. */
-  at(index: 0): QueuedEvent | undefined;
-  /** All of them. */
-  slice(): QueuedEvent[];
-}
-
 /**
- * First in, first out. The limits count what is *held*: events waiting here and events taken from here whose end is not yet known, so
- * that a collector that does not answer cannot make room.
+ * All events that have not met their end, in batches from the beginning: the last batch takes in what comes until it is full or was sent.
+ * The limits count them all, so that a collector that does not answer cannot make room.
  */
 export interface Queue {
+  /** The oldest first. */
+  readonly batches: Batch[];
   /** Precondition: it fits. */
   push(event: QueuedEvent): void;
   /** The sequence number of the next event that is tracked. */
   next(): number;
-  first(): QueuedEvent | undefined;
-  shift(): QueuedEvent | undefined;
   fits(bytes: number): boolean;
+  /** Takes out the oldest event that was never sent. */
+  shift(): QueuedEvent | undefined;
   /** Makes room: the events have met their end. */
   release(events: readonly QueuedEvent[]): void;
-  /** What waits here. */
-  readonly waiting: Load;
   /** What counts against the limits. */
   readonly held: Load;
+  /** The oldest first. */
   list(): QueuedEvent[];
 }
 
-export function createQueue({ queueEventsMax, queueBytesMax }: QueueLimits, line: Line): Queue {
-  const waiting = { events: 0, bytes: 0 };
+export function createQueue(
+  limits: QueueLimits & BatchLimits,
+  /** Told of a batch that is not the last one any more, and how many there are. */
+  full?: (batch: Batch, batches: number) => void,
+): Queue {
+  const batches: Batch[] = [];
   const held = { events: 0, bytes: 0 };
   let sequence = trackedFrom;
 
   return {
-    waiting,
+    batches,
     held,
     push(event) {
+      const { bytes } = event;
+      let last = batches.at(-1);
+      if (!last || last.tried || isFull(last, limits, bytes)) {
+        if (last) full?.(last, batches.length);
+        batches.push((last = { events: [], bytes: 0 }));
+      }
+      last.events.push(event);
+      // One more for the comma.
+      last.bytes += bytes + 1;
+      held.events++;
+      held.bytes += bytes;
       if (event.sequence === sequence) sequence++;
-      line.push(event);
-      add(waiting, event, 1);
-      add(held, event, 1);
     },
     next: () => sequence,
-    first: () => line.at(0),
+    fits: (bytes) => held.events < limits.queueEventsMax && held.bytes + bytes <= limits.queueBytesMax,
     shift() {
-      const event = line.shift();
-      if (event) add(waiting, event, -1);
-      return event;
+      const batch = batches.find(({ tried, events }) => !tried && events.length > 0);
+      if (!batch) return undefined;
+      const [first, ...others] = batch.events;
+      batch.events = others;
+      return first;
     },
-    fits: (bytes) => held.events < queueEventsMax && held.bytes + bytes <= queueBytesMax,
     release(events) {
-      for (const event of events) add(held, event, -1);
+      held.events -= events.length;
+      for (const { bytes } of events) held.bytes -= bytes;
     },
-    list: () => line.slice(),
+    list: () => batches.flatMap(({ events }) => events),
   };
-}
-
-function add(load: { events: number; bytes: number }, { bytes }: QueuedEvent, sign: 1 | -1): void {
-  load.events += sign;
-  load.bytes += sign * bytes;
 }

@@ -1,5 +1,5 @@
 import { backoffMs, lingerStretch } from './backoff.ts';
-import { type Batch, halve, takeBatch } from './batch.ts';
+import { type Batch, halve, isFull } from './batch.ts';
 import type { Clock } from './clock.ts';
 import type { Keeper } from './keeper.ts';
 import { judge, type Refusal } from './outcome.ts';
@@ -30,8 +30,6 @@ export interface Sender {
   readonly isClosed: () => boolean;
   /** They have met their end: tells of them, and makes room for others. */
   readonly lose: (reason: LossReason, events: readonly QueuedEvent[], refusal?: Refusal) => void;
-  /** Events that have not met their end, oldest first. */
-  readonly pending: () => QueuedEvent[];
   /** The end: answers that still come are ignored. Returns what was pending. */
   readonly stop: () => QueuedEvent[];
 }
@@ -49,8 +47,7 @@ export function createSender<Body>(
   reporter: Reporter,
   keeper: Keeper,
 ): Sender {
-  /** In the order of the queue. */
-  const batches: Batch[] = [];
+  const { batches } = queue;
   /** Each looks whether what it waits for is over. */
   const flushes = new Set<(timeIsOver?: boolean) => void>();
   let requests = 0;
@@ -74,12 +71,12 @@ export function createSender<Body>(
     },
     isClosed: () => closed,
     lose,
-    pending,
     stop() {
-      const left = pending();
+      const left = queue.list();
       closed = stopped = true;
       cancelWake?.();
       queue.release(left);
+      batches.length = 0;
       for (const look of flushes) look();
       return left;
     },
@@ -91,31 +88,23 @@ export function createSender<Body>(
       clock.now();
       const now = platform.monotonic();
       const batch = batches.find(({ busy }) => !busy);
-      const dueInMs = batch ? 0 : nextDueInMs();
-      const waitMs = Math.max(quietUntil - now, dueInMs);
+      if (!batch) return;
+      const waitMs = Math.max(quietUntil - now, dueInMs(batch));
       // The first linger is long enough to ask for the time.
-      const probes = dueInMs < Infinity && now >= quietUntil && probeIsDue();
+      const probes = now >= quietUntil && probeIsDue();
       if (waitMs > 0 && !probes) return wake(waitMs);
       requests++;
-      void (probes ? probe() : deliver(batch ?? take())).then(() => {
+      void (probes ? probe() : deliver(batch)).then(() => {
         requests--;
         pump();
       });
     }
   }
 
-  function take(): Batch {
-    const batch = takeBatch(queue, settings, reporter.news());
-    batches.push(batch);
-    return batch;
-  }
-
-  /** When the next batch could be taken from the queue, were there no wait. */
-  function nextDueInMs(): number {
-    const { events, bytes } = queue.waiting;
-    const first = queue.first();
-    if (!first) return Infinity;
-    if (isHurried() || events >= settings.batchEventsMax || bytes >= settings.batchBytesMax) return 0;
+  /** In how many milliseconds it could go, were there no wait. */
+  function dueInMs(batch: Batch): number {
+    const [first] = batch.events;
+    if (!first || batch.tried || batch !== batches.at(-1) || isHurried() || isFull(batch, settings)) return 0;
     return first.queuedAt + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
   }
 
@@ -144,7 +133,8 @@ export function createSender<Body>(
   }
 
   async function deliver(batch: Batch): Promise<void> {
-    batch.busy = true;
+    if (!batch.tried) batch.dropped = reporter.news();
+    batch.tried = batch.busy = true;
     dropExpired(batch);
     const reply = await attempt(batch).catch(() => undefined);
     batch.busy = false;
@@ -176,10 +166,11 @@ export function createSender<Body>(
     const now = clock.elapsed();
     const isExpired = ({ triedAt, queuedAt }: QueuedEvent): boolean =>
       triedAt === undefined ? now - queuedAt > settings.untriedLifeMs : now - triedAt > settings.triedLifeMs;
-    const expired = batch.events.filter(isExpired);
-    if (expired.length === 0) return;
-    batch.events = batch.events.filter((event) => !isExpired(event));
-    lose('expired', expired);
+    const { events } = batch;
+    const expired = events.filter(isExpired);
+    // What was packed is not from here on: what is noted of an event must stay.
+    batch.events = events.filter((event) => !isExpired(event));
+    if (expired.length > 0) lose('expired', expired);
   }
 
   function settle(batch: Batch, reply: Reply | undefined): void {
@@ -240,7 +231,7 @@ export function createSender<Body>(
     const end = queue.next();
     return new Promise((resolve) => {
       const look = (timeIsOver?: boolean): void => {
-        const oldest = taken()[0] ?? queue.first();
+        const oldest = batches.find(({ events }) => events.length > 0)?.events[0];
         if (!timeIsOver && !stopped && oldest && oldest.sequence < end) return;
         cancel();
         flushes.delete(look);
@@ -261,15 +252,6 @@ export function createSender<Body>(
 
   function isHurried(): boolean {
     return closed || flushes.size > 0;
-  }
-
-  function pending(): QueuedEvent[] {
-    return stopped ? [] : [...taken(), ...queue.list()];
-  }
-
-  /** Events that were taken from the queue and have not met their end, oldest first. */
-  function taken(): QueuedEvent[] {
-    return batches.flatMap(({ events }) => events);
   }
 
   /** Sends nothing for `waitMs`; for `floorMs` not even for those who flush. */

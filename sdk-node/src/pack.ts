@@ -1,4 +1,4 @@
-import type { QueuedEvent } from '@tidemark/core';
+import type { Batch, QueuedEvent } from '@tidemark/core';
 
 /** Events outside of the JavaScript heap; place by place. */
 interface PackedEvents {
@@ -10,17 +10,22 @@ interface PackedEvents {
   readonly stamped: Uint8Array;
 }
 
+/** The first batches of a long queue may be needed at once. */
+const batchesUnpacked = 16;
+
 /**
- * Events that wait in a long queue, in a third less memory; and a burst does not make the garbage collector copy every event twice.
- * Returns how to have them back.
+ * Events that wait in a long queue, in a third less memory; and a burst does not make the garbage collector copy every event twice. They
+ * come back as often as they are asked for.
  */
-export function packEvents(events: QueuedEvent[]): () => QueuedEvent[] {
-  const firstSequence = events[0]?.sequence ?? 0;
-  const isPlain = ({ sequence, triedAt }: QueuedEvent, index: number): boolean =>
-    triedAt === undefined && sequence === firstSequence + index;
-  if (!events.every(isPlain)) return () => events;
+export function packBatch(batch: Batch, batches: number): void {
+  if (batches <= batchesUnpacked || !batch.events.every(isPlain)) return;
   // A closure made here would hold on to the events.
-  return unpackLater(pack(events));
+  Object.defineProperty(batch, 'events', { ...unpackLater(pack(batch.events)), configurable: true });
+}
+
+/** Never sent, and numbered without a gap. */
+function isPlain({ sequence, triedAt }: QueuedEvent, index: number, events: readonly QueuedEvent[]): boolean {
+  return triedAt === undefined && (index === 0 || sequence === (events[index - 1]?.sequence ?? 0) + 1);
 }
 
 function pack(events: readonly QueuedEvent[]): PackedEvents {
@@ -41,17 +46,22 @@ function pack(events: readonly QueuedEvent[]): PackedEvents {
   return packed;
 }
 
-function unpackLater({ firstSequence, texts, ends, queuedAt, stamped }: PackedEvents): () => QueuedEvent[] {
-  return () =>
-    Array.from(ends, (end, index) => {
-      const start = ends[index - 1] ?? 0;
-      return {
-        sequence: firstSequence + index,
-        text: texts.toString('utf8', start, end),
-        bytes: end - start,
-        queuedAt: queuedAt[index] ?? 0,
-        stamped: stamped[index] === 1,
-        triedAt: undefined,
-      };
-    });
+function unpackLater({ firstSequence, texts, ends, queuedAt, stamped }: PackedEvents): PropertyDescriptor {
+  return {
+    get: () =>
+      Array.from(ends, (end, index) => {
+        const start = ends[index - 1] ?? 0;
+        return {
+          sequence: firstSequence + index,
+          text: texts.toString('utf8', start, end),
+          bytes: end - start,
+          queuedAt: queuedAt[index] ?? 0,
+          stamped: stamped[index] === 1,
+          triedAt: undefined,
+        };
+      }),
+    set(this: Batch, events: QueuedEvent[]) {
+      Object.defineProperty(this, 'events', { value: events, writable: true, configurable: true });
+    },
+  };
 }

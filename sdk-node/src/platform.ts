@@ -1,14 +1,14 @@
 import { randomFillSync } from 'node:crypto';
 import type { Platform } from '@tidemark/core';
 import type { EncodedBody } from './encode.ts';
-import { createLine } from './line.ts';
+import { packBatch } from './pack.ts';
 import type { Transport } from './transport.ts';
 
 /** Node's clocks, timers and chance. Timers do not keep the process alive: the exit hook sees to what is still queued. */
 export function createPlatform(transport: Transport): Platform<EncodedBody> {
   return {
     ...createSenses(),
-    line: createLine(),
+    full: packBatch,
     bytesOf: (text) => Buffer.byteLength(text),
     after(delayMs, run) {
       const timer = setTimeout(run, delayMs).unref();

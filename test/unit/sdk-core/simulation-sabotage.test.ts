@@ -30,7 +30,7 @@ describe('the simulation catches', () => {
       const real = await original<typeof Batch>();
       const halve: typeof real.halve = (batch) => {
         const [first, second] = real.halve(batch);
-        return [{ events: first?.events.slice(1) ?? [] }, second ?? { events: [] }];
+        return [{ bytes: 0, events: first?.events.slice(1) ?? [] }, second ?? { bytes: 0, events: [] }];
       };
       return { ...real, halve };
     });
