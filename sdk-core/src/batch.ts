@@ -3,6 +3,8 @@ import type { DroppedEvents } from './wire/index.ts';
 
 /** Events that are sent together, again and again in the same company until their end is known. */
 export interface Batch {
+  /** Ascends: the order in which they were begun. */
+  readonly order: number;
   events: QueuedEvent[];
   /** Of its body, about: what decides when it is full. */
   bytes: number;

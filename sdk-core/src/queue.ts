@@ -36,6 +36,8 @@ export interface Load {
 export interface Queue {
   /** The oldest first. */
   readonly batches: Batch[];
+  /** The order of the next batch to be begun. */
+  begun(): number;
   /** Precondition: it fits. */
   push(event: QueuedEvent): void;
   /** The sequence number of the next event that is tracked. */
@@ -59,16 +61,18 @@ export function createQueue(
   const batches: Batch[] = [];
   const held = { events: 0, bytes: 0 };
   let sequence = trackedFrom;
+  let begun = 0;
 
   return {
     batches,
+    begun: () => begun,
     held,
     push(event) {
       const { bytes } = event;
       let last = batches.at(-1);
       if (!last || last.tried || isFull(last, limits, bytes)) {
         if (last) full?.(last, batches.length);
-        batches.push((last = { events: [], bytes: 0 }));
+        batches.push((last = { order: begun++, events: [], bytes: 0 }));
       }
       last.events.push(event);
       // One more for the comma.

@@ -103,9 +103,8 @@ export function createSender<Body>(
 
   /** In how many milliseconds it could go, were there no wait. */
   function dueInMs(batch: Batch): number {
-    const [first] = batch.events;
-    if (!first || batch.tried || batch !== batches.at(-1) || isHurried() || isFull(batch, settings)) return 0;
-    return first.queuedAt + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
+    if (batch.tried || batch !== batches.at(-1) || isHurried() || isFull(batch, settings)) return 0;
+    return (batch.events[0]?.queuedAt ?? 0) + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
   }
 
   /** A timer that rings too early sets itself anew: cheaper than a new one for every change. */
@@ -192,6 +191,8 @@ export function createSender<Body>(
     const isTooLarge = refusal?.status === 413;
     const isSplit = isTooLarge && events.length > 1;
     batches.splice(batches.indexOf(batch), 1, ...(isSplit ? halve(batch) : []));
+    // An old object would keep the young ones alive until V8 looks at all of them.
+    batch.events = [];
     if (results) stored(events, results);
     else if (!isSplit) {
       reporter.untell(dropped);
@@ -228,11 +229,11 @@ export function createSender<Body>(
   }
 
   function flush(timeoutMs: number): Promise<FlushResult> {
-    const end = queue.next();
+    const end = queue.begun();
     return new Promise((resolve) => {
       const look = (timeIsOver?: boolean): void => {
-        const oldest = batches.find(({ events }) => events.length > 0)?.events[0];
-        if (!timeIsOver && !stopped && oldest && oldest.sequence < end) return;
+        const [oldest] = batches;
+        if (!timeIsOver && oldest && oldest.order < end) return;
         cancel();
         flushes.delete(look);
         resolve({ pending: queue.held.events });

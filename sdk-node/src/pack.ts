@@ -11,7 +11,7 @@ interface PackedEvents {
 }
 
 /** The first batches of a long queue may be needed at once. */
-const batchesUnpacked = 16;
+const batchesUnpacked = 3;
 
 /**
  * Events that wait in a long queue, in a third less memory; and a burst does not make the garbage collector copy every event twice. They
@@ -20,12 +20,12 @@ const batchesUnpacked = 16;
 export function packBatch(batch: Batch, batches: number): void {
   if (batches <= batchesUnpacked || !batch.events.every(isPlain)) return;
   // A closure made here would hold on to the events.
-  Object.defineProperty(batch, 'events', { ...unpackLater(pack(batch.events)), configurable: true });
+  Object.defineProperty(batch, 'events', unpackLater(pack(batch.events)));
 }
 
 /** Never sent, and numbered without a gap. */
 function isPlain({ sequence, triedAt }: QueuedEvent, index: number, events: readonly QueuedEvent[]): boolean {
-  return triedAt === undefined && (index === 0 || sequence === (events[index - 1]?.sequence ?? 0) + 1);
+  return triedAt === undefined && sequence === (events[0]?.sequence ?? 0) + index;
 }
 
 function pack(events: readonly QueuedEvent[]): PackedEvents {
@@ -48,8 +48,9 @@ function pack(events: readonly QueuedEvent[]): PackedEvents {
 
 function unpackLater({ firstSequence, texts, ends, queuedAt, stamped }: PackedEvents): PropertyDescriptor {
   return {
+    configurable: true,
     get: () =>
-      Array.from(ends, (end, index) => {
+      Array.from(ends, (end, index): QueuedEvent => {
         const start = ends[index - 1] ?? 0;
         return {
           sequence: firstSequence + index,

@@ -30,7 +30,10 @@ describe('the simulation catches', () => {
       const real = await original<typeof Batch>();
       const halve: typeof real.halve = (batch) => {
         const [first, second] = real.halve(batch);
-        return [{ bytes: 0, events: first?.events.slice(1) ?? [] }, second ?? { bytes: 0, events: [] }];
+        return [
+          { order: 0, bytes: 0, events: first?.events.slice(1) ?? [] },
+          second ?? { order: 0, bytes: 0, events: [] },
+        ];
       };
       return { ...real, halve };
     });
