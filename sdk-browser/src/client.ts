@@ -129,7 +129,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
     void delivery.flush(0);
     delivery.saveNow();
     void delivery.saveAll();
-    const sample = delivery.clock.best();
+    const sample = delivery.sample();
     if (sample) store?.writeNote(JSON.stringify({ ...sample, atMs: platform.now() }));
     if (forGood) store?.release();
   }

@@ -20,7 +20,7 @@ export interface Clock {
   /** Milliseconds that never go back, sleep included as far as it is known. */
   elapsed(): number;
   /** The best sample, or undefined. */
-  best(): ClientClock | undefined;
+  readonly best: () => ClientClock | undefined;
   /** The server's wall clock as far as it is known, in milliseconds. */
   serverMs(): number;
   /** Makes a request that is sent at this moment, and takes a sample from its answer. Rejects as the request does. */

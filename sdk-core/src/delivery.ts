@@ -1,4 +1,3 @@
-import { isFull } from './batch.ts';
 import { type Clock, createClock } from './clock.ts';
 import { createKeeper, type Keeper, type KeptEvent } from './keeper.ts';
 import type { Platform } from './platform.ts';
@@ -39,7 +38,8 @@ export interface Delivery {
   /** How much that is: what the queue's limits are held against. */
   readonly held: Load;
   readonly counters: Counters;
-  readonly clock: Clock;
+  /** What is known of this device's clock. */
+  readonly sample: Clock['best'];
 }
 
 export function createDelivery<Body>(
@@ -70,7 +70,7 @@ export function createDelivery<Body>(
     saveNow: keeper.saveNow,
     held: queue.held,
     counters,
-    clock,
+    sample: clock.best,
   };
 
   function track(name: string, props?: object, trackOptions: TrackOptions = {}): boolean {
@@ -87,8 +87,8 @@ export function createDelivery<Body>(
       message = error instanceof Error ? error.message : undefined;
     }
     const bytes = platform.bytesOf(text);
-    if (bytes > settings.eventBytesMax) reason ??= 'too_large';
     if (isClosed()) reason ??= 'closed';
+    if (bytes > settings.eventBytesMax) reason ??= 'too_large';
     while (!reason && !queue.fits(bytes)) {
       const oldest = settings.whenFull === 'dropOldest' && queue.shift();
       if (oldest) sender.lose('queue_full', [oldest]);
@@ -98,7 +98,8 @@ export function createDelivery<Body>(
       lose(reason, [{ text }], { message });
       return false;
     }
-    queue.push({
+    // The first event sets the timer; from there to a full batch there is nothing to decide.
+    const isFirstOrLast = queue.push({
       sequence: queue.next(),
       text,
       bytes,
@@ -106,9 +107,7 @@ export function createDelivery<Body>(
       stamped: trackOptions.occurredAt == null,
       triedAt: undefined,
     });
-    // The first event sets the timer; from there to a full batch there is nothing to decide.
-    const last = queue.batches.at(-1);
-    if (last && (last.events.length === 1 || isFull(last, settings))) sender.pump();
+    if (isFirstOrLast) sender.pump();
     keeper.arm();
     return true;
   }
@@ -131,7 +130,7 @@ export function createDelivery<Body>(
         bytes,
         queuedAt: elapsedAt(queuedAtMs),
         stamped: false,
-        triedAt: triedAtMs === undefined ? triedAtMs : elapsedAt(triedAtMs),
+        triedAt: triedAtMs && elapsedAt(triedAtMs),
       });
     }
     platform.after(0, sender.pump);

@@ -38,8 +38,8 @@ export interface Queue {
   readonly batches: Batch[];
   /** The order of the next batch to be begun. */
   begun(): number;
-  /** Precondition: it fits. */
-  push(event: QueuedEvent): void;
+  /** Precondition: it fits. Answers with whether it is the first of a batch, or makes it full. */
+  push(event: QueuedEvent): boolean;
   /** The sequence number of the next event that is tracked. */
   next(): number;
   fits(bytes: number): boolean;
@@ -80,6 +80,7 @@ export function createQueue(
       held.events++;
       held.bytes += bytes;
       if (event.sequence === sequence) sequence++;
+      return last.events.length === 1 || isFull(last, limits);
     },
     next: () => sequence,
     fits: (bytes) => held.events < limits.queueEventsMax && held.bytes + bytes <= limits.queueBytesMax,
