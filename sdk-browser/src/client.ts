@@ -35,7 +35,7 @@ export interface Client<Events extends EventShapes<Events> = AnyEvents> {
   optOut(): void;
   /** Consent is given. */
   optIn(): void;
-  /** What became of the events since consent was given: `queued` is the sum of all the others. */
+  /** What became of the events so far: `queued` is the sum of all the others. */
   counters(): ClientCounters;
 }
 
@@ -75,7 +75,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
     ...createTransport(settings, () => leaving),
   };
   // Until there is consent it is given nothing.
-  let delivery: Delivery = createDelivery(platform, settings);
+  const delivery: Delivery = createDelivery(platform, settings);
   let running = false;
   let stopListening = (): void => {};
   if (!settings.optedOut) start();
@@ -108,7 +108,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
   function start(): void {
     if (!environment.exists()) return;
     running = true;
-    delivery = createDelivery(platform, { ...settings, clock: readClock() });
+    readClock();
     stopListening = environment.listen(leave, resume);
     store?.resume();
   }
@@ -139,10 +139,10 @@ export function createClientIn<Events extends EventShapes<Events>>(
     void delivery.flush(0);
   }
 
-  function readClock(): ClientClock | undefined {
+  function readClock(): void {
     const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
     const ageMs = platform.now() - Number(atMs);
-    return ageMs >= 0 && ageMs < clockLifeMs ? (sample as unknown as ClientClock) : undefined;
+    if (ageMs >= 0 && ageMs < clockLifeMs) delivery.learn(sample as unknown as ClientClock);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DeliveryOptions } from '@tidemark/core';
 
-export interface ClientOptions extends Partial<Omit<DeliveryOptions, 'clock'>> {
+export interface ClientOptions extends Partial<DeliveryOptions> {
   /** Where the collector is: `https://events.example.com`, or a path of this site that a proxy passes on, `/t` say. */
   readonly url: string;
   /** A write key. It is public: whoever sees the page sees it. */

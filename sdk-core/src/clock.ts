@@ -21,6 +21,8 @@ export interface Clock {
   elapsed(): number;
   /** The best sample, or undefined. */
   readonly best: () => ClientClock | undefined;
+  /** Takes a sample from not long ago, of an earlier page say. */
+  readonly learn: (sample: ClientClock) => unknown;
   /** The server's wall clock as far as it is known, in milliseconds. */
   serverMs(): number;
   /** Makes a request that is sent at this moment, and takes a sample from its answer. Rejects as the request does. */
@@ -37,11 +39,8 @@ const samplePauseMs = 30_000;
 const stepMsMax = 2_000;
 const backwardStepMsMax = 1_000;
 
-export function createClock(
-  platform: Pick<Platform<unknown>, 'now' | 'monotonic'>,
-  initial: ClientClock | undefined,
-): Clock {
-  let samples = initial ? [initial] : [];
+export function createClock(platform: Pick<Platform<unknown>, 'now' | 'monotonic'>): Clock {
+  let samples: ClientClock[] = [];
   let lead = platform.now() - platform.monotonic();
   let sampledAt = 0;
   let asleepMs = 0;
@@ -53,6 +52,7 @@ export function createClock(
     now,
     elapsed,
     best,
+    learn: (sample) => samples.push(sample),
     serverMs: () => now() + (best()?.offsetMs ?? 0),
     measure,
     restated: (queuedAt) => (queuedAt < setBackAt ? now() - elapsed() + queuedAt : undefined),

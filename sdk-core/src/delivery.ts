@@ -23,7 +23,7 @@ export interface Delivery {
   flush(timeoutMs: number): Promise<FlushResult>;
   /** From now on `track` loses what it is given, as `closed`. What is queued is still sent, without linger. */
   readonly close: () => void;
-  /** Ends everything at once and hands over what has not met its end, the oldest first: the caller keeps it or loses it. */
+  /** Gives up what has not met its end, and hands it over, the oldest first: the caller keeps it or loses it. Answers that still come are ignored. */
   readonly stop: () => QueuedEvent[];
   /** Counts events as lost and tells of them. For what `stop` handed over. */
   lose(reason: LossReason, events: readonly QueuedEvent[]): void;
@@ -40,15 +40,14 @@ export interface Delivery {
   readonly counters: Counters;
   /** What is known of this device's clock. */
   readonly sample: Clock['best'];
+  /** See Clock. */
+  readonly learn: Clock['learn'];
 }
 
-export function createDelivery<Body>(
-  platform: Platform<Body>,
-  options: Partial<DeliveryOptions> = {},
-): Delivery {
+export function createDelivery<Body>(platform: Platform<Body>, options: Partial<DeliveryOptions>): Delivery {
   const settings = { ...deliveryDefaults, ...options };
   const queue = createQueue(settings, platform.full);
-  const clock = createClock(platform, settings.clock);
+  const clock = createClock(platform);
   const serialise = createSerialiser(platform.random);
   const reporter = createReporter(settings.onReport, platform.after);
   const { lose, tell, counters } = reporter;
@@ -71,6 +70,7 @@ export function createDelivery<Body>(
     held: queue.held,
     counters,
     sample: clock.best,
+    learn: clock.learn,
   };
 
   function track(name: string, props?: object, trackOptions: TrackOptions = {}): boolean {

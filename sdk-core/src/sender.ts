@@ -30,7 +30,7 @@ export interface Sender {
   readonly isClosed: () => boolean;
   /** They have met their end: tells of them, and makes room for others. */
   readonly lose: (reason: LossReason, events: readonly QueuedEvent[], refusal?: Refusal) => void;
-  /** The end: answers that still come are ignored. Returns what was pending. */
+  /** Gives up what is pending, and returns it: answers that still come are ignored. */
   readonly stop: () => QueuedEvent[];
 }
 
@@ -57,7 +57,6 @@ export function createSender<Body>(
   let forbiddenUntil = 0;
   let probed = false;
   let closed = false;
-  let stopped = false;
   let wakeAt = Infinity;
   let cancelWake: (() => void) | undefined;
 
@@ -73,8 +72,6 @@ export function createSender<Body>(
     lose,
     stop() {
       const left = queue.list();
-      closed = stopped = true;
-      cancelWake?.();
       queue.release(left);
       batches.length = 0;
       for (const look of flushes) look();
@@ -83,7 +80,7 @@ export function createSender<Body>(
   };
 
   function pump(): void {
-    while (!stopped && (requests < settings.requestsInFlight || platform.another?.())) {
+    while (requests < settings.requestsInFlight || platform.another?.()) {
       // A step since the last look decides over what follows.
       clock.now();
       const now = platform.monotonic();
@@ -137,11 +134,12 @@ export function createSender<Body>(
     dropExpired(batch);
     const reply = await attempt(batch).catch(() => undefined);
     batch.busy = false;
-    if (!stopped && reply !== 'quiet') settle(batch, reply);
+    if (batches.includes(batch) && reply !== 'quiet') settle(batch, reply);
   }
 
   /** Rejects where there was no whole answer. */
-  async function attempt({ events, dropped }: Batch): Promise<Reply | 'quiet' | undefined> {
+  async function attempt(batch: Batch): Promise<Reply | 'quiet' | undefined> {
+    const { events, dropped } = batch;
     if (events.length === 0) return undefined;
     const untried = events.filter(({ triedAt }) => triedAt === undefined);
     for (const event of untried) event.triedAt = clock.elapsed();
@@ -154,8 +152,8 @@ export function createSender<Body>(
       events.reduce((sum, { bytes }) => sum + bytes, 0),
     );
 
-    // Meanwhile the answer to another request may have asked for quiet, or all may be over.
-    if (stopped || platform.monotonic() < quietUntil) return 'quiet';
+    // Meanwhile the answer to another request may have asked for quiet, or the batch may be nobody's any more.
+    if (!batches.includes(batch) || platform.monotonic() < quietUntil) return 'quiet';
     return clock.measure((sentAt) =>
       platform.send({ body, sentAt, clock: clock.best(), dropped, timeoutMs: settings.requestTimeoutMs }),
     );

@@ -2,7 +2,6 @@ import type { BackoffOptions } from './backoff.ts';
 import type { BatchLimits } from './batch.ts';
 import type { QueueLimits } from './queue.ts';
 import type { Report } from './report.ts';
-import type { ClientClock } from './wire/index.ts';
 
 /** How the engine delivers. Every number has a default (`deliveryDefaults`). */
 export interface DeliveryOptions extends BatchLimits, QueueLimits, BackoffOptions {
@@ -22,8 +21,6 @@ export interface DeliveryOptions extends BatchLimits, QueueLimits, BackoffOption
   readonly saveAfterMs: number;
   /** Milliseconds an event that was never sent may wait. */
   readonly untriedLifeMs: number;
-  /** What was learned of the clock not long ago, by an earlier page say. */
-  readonly clock?: ClientClock | undefined;
   /** Told of every loss and every failed attempt. What it throws is swallowed. */
   readonly onReport?: ((report: Report) => unknown) | undefined;
 }

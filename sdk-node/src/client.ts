@@ -93,6 +93,8 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
     { ...platform, store: spooling?.store, ended: () => room.look() },
     { ...settings, onReport: settings.onReport ?? warn },
   );
+  // Times that are right need no sample of the clock.
+  if (!settings.correctClock) delivery.learn({ offsetMs: 0, rttMs: 0 });
   const room = createRoom(delivery.held, settings, settings.blockMsMax, platform.after);
   const reads = new AbortController();
   const consumes = new AbortController();
@@ -178,6 +180,7 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
   function leave(): void {
     const unsaved = spooling ? spooling.leave() : delivery.pending();
     const left = delivery.stop();
+    delivery.close();
     spooled += left.length - unsaved.length;
     delivery.lose('closed', unsaved);
   }

@@ -79,8 +79,6 @@ export function readOptions(options: ClientOptions): Settings {
     spoolDir,
     blocks: whenFull === 'block',
     whenFull: whenFull === 'dropOldest' ? 'dropOldest' : 'dropNewest',
-    // Times that are right need no sample of the clock.
-    clock: correctClock ? undefined : { offsetMs: 0, rttMs: 0 },
   };
 }
 

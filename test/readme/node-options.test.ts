@@ -9,9 +9,9 @@ const [sending = ''] = readme.split('\n## Reading\n');
 test('the table of the Node SDK lists every option, with its default', () => {
   const rows = [...sending.matchAll(/^\| `(\w+)` \| ([^|]*)\| [^|]+ \|$/gm)];
   const listed = new Map(rows.map(([, name = '', value = '']) => [name, value.trim().replaceAll(',', '')]));
-  // The clock is measured, and when events go to disk is the engine's own.
+  // When events go to disk is the engine's own.
   const given = { url: 'https://events.example.com', key: 'k' };
-  const { blocks, clock: _clock, saveAfterMs: _saveAfterMs, ...defaults } = readOptions(given);
+  const { blocks, saveAfterMs: _saveAfterMs, ...defaults } = readOptions(given);
   const expected = Object.entries({
     ...defaults,
     url: '',

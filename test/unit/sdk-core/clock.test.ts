@@ -7,7 +7,7 @@ import { createVirtualTime } from './simulation/virtual-time.ts';
 function setUp(offsetMs: number) {
   const time = createVirtualTime();
   const clocks = createDeviceClocks(time, { offsetMs });
-  const clock = createClock({ now: clocks.wall, monotonic: clocks.monotonic }, undefined);
+  const clock = createClock({ now: clocks.wall, monotonic: clocks.monotonic });
   const sample = async (upMs: number, downMs: number, workMs = 0): Promise<void> => {
     await clock.measure(async () => {
       await time.runUntil(time.now() + upMs);

@@ -68,7 +68,8 @@ describe('the clock', () => {
   });
 
   test('is not asked for when a sample was brought along, nor when closing', async () => {
-    const brought = createRig({ clock: { offsetMs: 3, rttMs: 4 } });
+    const brought = createRig();
+    brought.delivery.learn({ offsetMs: 3, rttMs: 4 });
     brought.delivery.track('a');
     await brought.pass(600);
     expect(brought.probes).toHaveLength(0);

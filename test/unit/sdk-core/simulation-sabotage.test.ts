@@ -53,8 +53,8 @@ describe('the simulation catches', () => {
   test('an engine that stamps sentAt once and not for each attempt', async () => {
     vi.doMock(import('../../../sdk-core/src/clock.ts'), async (original) => {
       const real = await original<typeof Clock>();
-      const createClock: typeof real.createClock = (platform, initial) => {
-        const clock = real.createClock(platform, initial);
+      const createClock: typeof real.createClock = (platform) => {
+        const clock = real.createClock(platform);
         const first = new Date(clock.now()).toISOString();
         return { ...clock, measure: (request) => clock.measure(() => request(first)) };
       };
