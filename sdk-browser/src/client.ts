@@ -11,7 +11,6 @@ import {
   type QueuedEvent,
   type Report,
   type TrackArguments,
-  utf8Bytes,
 } from '@tidemark/core';
 import { type ClientOptions, pageDefaults, type Settings } from './options.ts';
 import type { Adopt, DeviceStore } from './store.ts';
@@ -45,7 +44,7 @@ export interface ClientCounters extends Counters {
 }
 
 /** What differs between a page, a worker and an app. */
-export interface Environment extends Pick<Platform, 'random'> {
+export interface Environment extends Pick<Platform, 'random' | 'bytesOf'> {
   /** Not on a server that renders pages, say: there a client does nothing. */
   readonly exists: () => boolean;
   readonly openStore: (name: string, adopt: Adopt) => DeviceStore;
@@ -70,7 +69,6 @@ export function createClientIn<Events extends EventShapes<Events>>(
   const platform: Platform<Body> = {
     ...clocks,
     ...environment,
-    bytesOf: utf8Bytes,
     store,
     ...createTransport(settings, () => leaving),
   };

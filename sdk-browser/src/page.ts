@@ -6,6 +6,7 @@ import { createPageStore } from './page-store.ts';
 export const page: Environment = {
   exists: isPage,
   random: randomOfCrypto,
+  bytesOf: (text) => new TextEncoder().encode(text).length,
   openStore: createPageStore,
   listen(leave, resume) {
     const listening = new AbortController();

@@ -1,4 +1,4 @@
-import type { AnyEvents, EventShapes, KeptEvent } from '@tidemark/core';
+import { type AnyEvents, type EventShapes, type KeptEvent, utf8Bytes } from '@tidemark/core';
 import { type Client, createClientIn } from './client.ts';
 import type { ClientOptions } from './options.ts';
 import { randomOfCrypto } from './platform.ts';
@@ -46,6 +46,7 @@ export function createClient<Events extends EventShapes<Events> = AnyEvents>(
     {
       exists: () => true,
       random: random ?? randomOfCrypto,
+      bytesOf: utf8Bytes,
       openStore: (name, adopt) => createAppStore(name, adopt, storage),
       listen(leave, resume) {
         const subscription = appState?.addEventListener('change', (state) => {
