@@ -11,6 +11,7 @@ import {
   type QueuedEvent,
   type Report,
   type TrackArguments,
+  type TrackOptions,
   utf8Bytes,
 } from '@tidemark/core';
 import { type ClientOptions, pageDefaults, type Settings } from './options.ts';
@@ -61,7 +62,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
   options: ClientOptions,
 ): Client<Events> {
   const settings: Settings = { onReport: warn, ...pageDefaults, ...options };
-  const { url, key, persist } = settings;
+  const { url, key, persist, optedOut } = settings;
   if (!url || !key) throw new TypeError('url and key must be given');
   const store = persist
     ? environment.openStore(`tidemark ${key} ${url}`, (events) => delivery.adopt(events))
@@ -76,13 +77,13 @@ export function createClientIn<Events extends EventShapes<Events>>(
   };
   // Until there is consent it is given nothing.
   let delivery: Delivery = createDelivery(platform, settings);
-  let running = false;
-  let stopListening = (): void => {};
-  if (!settings.optedOut) start();
+  /** Where there is consent. */
+  let stopListening: (() => void) | undefined;
+  if (!optedOut) optIn();
 
   return {
-    track(name, ...[props, trackOptions]) {
-      if (!running) return;
+    track(name: string, props?: object, trackOptions?: TrackOptions) {
+      if (!stopListening) return;
       delivery.track(name, props, trackOptions);
       // By another listener to the page's end.
       if (leaving) queueMicrotask(() => leave(false));
@@ -99,16 +100,16 @@ export function createClientIn<Events extends EventShapes<Events>>(
       end('opted_out', delivery.pending());
       store?.clear();
     },
-    optIn() {
-      if (!running) start();
-    },
+    optIn,
     counters: () => ({ ...delivery.counters, pending: delivery.held.events }),
   };
 
-  function start(): void {
-    if (!environment.exists()) return;
-    running = true;
-    delivery = createDelivery(platform, { ...settings, clock: readClock() });
+  function optIn(): void {
+    if (stopListening || !environment.exists()) return;
+    const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
+    const ageMs = platform.now() - Number(atMs);
+    const clock = ageMs >= 0 && ageMs < clockLifeMs ? (sample as unknown as ClientClock) : undefined;
+    delivery = createDelivery(platform, { ...settings, clock });
     stopListening = environment.listen(leave, resume);
     store?.resume();
   }
@@ -116,8 +117,8 @@ export function createClientIn<Events extends EventShapes<Events>>(
   function end(reason: 'closed' | 'opted_out', lost: readonly QueuedEvent[]): void {
     delivery.stop();
     delivery.lose(reason, lost);
-    running = false;
-    stopListening();
+    stopListening?.();
+    stopListening = undefined;
   }
 
   /** First what can be sent is sent, then all is stored: with it what was sent and when. */
@@ -137,12 +138,6 @@ export function createClientIn<Events extends EventShapes<Events>>(
   function resume(): void {
     store?.resume();
     void delivery.flush(0);
-  }
-
-  function readClock(): ClientClock | undefined {
-    const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
-    const ageMs = platform.now() - Number(atMs);
-    return ageMs >= 0 && ageMs < clockLifeMs ? (sample as unknown as ClientClock) : undefined;
   }
 }
 
