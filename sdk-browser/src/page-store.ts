@@ -3,6 +3,9 @@ import { createDatabase } from './database.ts';
 import { randomOfCrypto } from './platform.ts';
 import { type Adopt, type DeviceStore, inOrder, parseEvents } from './store.ts';
 
+/** Characters in localStorage of all tabs together: less than a third of what a site may have. */
+const charactersMax = 1_500_000;
+
 /**
  * Events of web pages and workers: in IndexedDB, and in localStorage where that fails and where it must happen before the call returns
  * (the page is about to go). An event may be in both; localStorage is the newer one.
@@ -115,9 +118,6 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     if (moved && taken.length === events.length) delete storage[item];
   }
 }
-
-/** Characters in localStorage of all tabs together: less than a third of what a site may have. */
-const charactersMax = 1_500_000;
 
 async function withLock(name: string, run: () => Promise<void>): Promise<void> {
   try {
