@@ -44,7 +44,7 @@ export function createDatabase(name: string, own: string): Database {
           for (const row of rows) {
             const [sequence, , , triedAtMs] = row;
             const isFull = count.result + kept.length >= eventsMax;
-            if (isFull && triedAtMs === undefined && gone.length === 0) return;
+            if (isFull && !triedAtMs && gone.length === 0) return;
             store.put(row, [own, sequence]);
             kept.push(sequence);
           }
@@ -70,8 +70,7 @@ export function createDatabase(name: string, own: string): Database {
       return request.result;
     } catch {
       // The browser may have closed or deleted it: the next call opens it anew.
-      opening = undefined;
-      return undefined;
+      return (opening = undefined);
     }
   }
 }
