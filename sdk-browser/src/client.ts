@@ -62,9 +62,9 @@ export function createClientIn<Events extends EventShapes<Events>>(
   options: ClientOptions,
 ): Client<Events> {
   const settings: Settings = { onReport: warn, ...pageDefaults, ...options };
-  const { url, key, persist, optedOut } = settings;
+  const { url, key } = settings;
   if (!url || !key) throw new TypeError('url and key must be given');
-  const store = persist
+  const store = settings.persist
     ? environment.openStore(`tidemark ${key} ${url}`, (events) => delivery.adopt(events))
     : undefined;
   let leaving = false;
@@ -79,7 +79,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
   let delivery: Delivery = createDelivery(platform, settings);
   /** Where there is consent. */
   let stopListening: (() => void) | undefined;
-  if (!optedOut) optIn();
+  if (!settings.optedOut) optIn();
 
   return {
     track(name: string, props?: object, trackOptions?: TrackOptions) {

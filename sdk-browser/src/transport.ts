@@ -12,10 +12,10 @@ const gzipBytesMin = 4_096;
 
 /** Requests that need no preflight: `text/plain`, and all that is said about a batch in the query. */
 export function createTransport(
-  { url, key, eventsPath, timePath, gzip }: Settings,
+  settings: Settings,
   isLeaving: () => boolean,
 ): Pick<Platform<Body>, 'encode' | 'send' | 'time' | 'another'> {
-  const base = url.replace(/\/+$/, '');
+  const base = settings.url.replace(/\/+$/, '');
   let keepaliveBytes = 0;
   /** The budget is shared with whatever else the page sends: after a failure, once without. */
   let keeps = true;
@@ -23,17 +23,17 @@ export function createTransport(
   return {
     encode(events, eventBytes) {
       const text = bodyOf(events);
-      if (!gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream) return text;
+      if (!settings.gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream) return text;
       return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },
     async send({ body, sentAt, clock, dropped, timeoutMs }) {
       const query = new URLSearchParams({
-        key,
+        key: settings.key,
         sentAt,
         ...(clock as Record<string, string> | undefined),
         ...(dropped && { dropped: JSON.stringify(dropped) }),
       });
-      const target = `${base + eventsPath}?${query}`;
+      const target = `${base + settings.eventsPath}?${query}`;
       // Without `keepalive` in fetch there is only the beacon, whose answer nobody hears: it counts as a failure.
       if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon(target, body)) {
         throw new Error('unheard');
@@ -51,7 +51,7 @@ export function createTransport(
         if (keepalive) keepaliveBytes -= bytes;
       }
     },
-    time: (timeoutMs) => request(base + timePath, timeoutMs),
+    time: (timeoutMs) => request(base + settings.timePath, timeoutMs),
     another: () => isLeaving() && keepaliveBytes < keepaliveBytesMax / 2,
   };
 }
