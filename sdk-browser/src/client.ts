@@ -11,6 +11,7 @@ import {
   type QueuedEvent,
   type Report,
   type TrackArguments,
+  type TrackOptions,
 } from '@tidemark/core';
 import { type ClientOptions, pageDefaults, type Settings } from './options.ts';
 import type { Adopt, DeviceStore } from './store.ts';
@@ -60,9 +61,9 @@ export function createClientIn<Events extends EventShapes<Events>>(
   options: ClientOptions,
 ): Client<Events> {
   const settings: Settings = { onReport: warn, ...pageDefaults, ...options };
-  const { url, key, persist } = settings;
+  const { url, key } = settings;
   if (!url || !key) throw new TypeError('url and key must be given');
-  const store = persist
+  const store = settings.persist
     ? environment.openStore(`tidemark ${key} ${url}`, (events) => delivery.adopt(events))
     : undefined;
   let leaving = false;
@@ -70,17 +71,17 @@ export function createClientIn<Events extends EventShapes<Events>>(
     ...clocks,
     ...environment,
     store,
-    ...createTransport(settings, () => leaving),
+    ...createTransport(settings, environment.bytesOf, () => leaving),
   };
   // Until there is consent it is given nothing.
   const delivery: Delivery = createDelivery(platform, settings);
-  let running = false;
-  let stopListening = (): void => {};
-  if (!settings.optedOut) start();
+  /** Where there is consent. */
+  let stopListening: (() => void) | undefined;
+  if (!settings.optedOut) optIn();
 
   return {
-    track(name, ...[props, trackOptions]) {
-      if (!running) return;
+    track(name: string, props?: object, trackOptions?: TrackOptions) {
+      if (!stopListening) return;
       delivery.track(name, props, trackOptions);
       // By another listener to the page's end.
       if (leaving) queueMicrotask(() => leave(false));
@@ -97,16 +98,15 @@ export function createClientIn<Events extends EventShapes<Events>>(
       end('opted_out', delivery.pending());
       store?.clear();
     },
-    optIn() {
-      if (!running) start();
-    },
+    optIn,
     counters: () => ({ ...delivery.counters, pending: delivery.held.events }),
   };
 
-  function start(): void {
-    if (!environment.exists()) return;
-    running = true;
-    readClock();
+  function optIn(): void {
+    if (stopListening || !environment.exists()) return;
+    const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
+    const ageMs = platform.now() - Number(atMs);
+    if (ageMs >= 0 && ageMs < clockLifeMs) delivery.learn(sample as unknown as ClientClock);
     stopListening = environment.listen(leave, resume);
     store?.resume();
   }
@@ -114,8 +114,8 @@ export function createClientIn<Events extends EventShapes<Events>>(
   function end(reason: 'closed' | 'opted_out', lost: readonly QueuedEvent[]): void {
     delivery.stop();
     delivery.lose(reason, lost);
-    running = false;
-    stopListening();
+    stopListening?.();
+    stopListening = undefined;
   }
 
   /** First what can be sent is sent, then all is stored: with it what was sent and when. */
@@ -135,12 +135,6 @@ export function createClientIn<Events extends EventShapes<Events>>(
   function resume(): void {
     store?.resume();
     void delivery.flush(0);
-  }
-
-  function readClock(): void {
-    const { atMs, ...sample } = parseObject(store?.readNote() ?? '');
-    const ageMs = platform.now() - Number(atMs);
-    if (ageMs >= 0 && ageMs < clockLifeMs) delivery.learn(sample as unknown as ClientClock);
   }
 }
 

@@ -1,16 +1,24 @@
+// What is made here has one listener of a kind.
+// oxlint-disable unicorn/prefer-add-event-listener
 import type { KeptEvent } from '@tidemark/core';
-import { untilFull } from './store.ts';
 
-/** Rows in IndexedDB, by namespace and sequence. Calls take effect in the order they were made in; each rejects when it had none. */
+/**
+ * Rows in IndexedDB, by namespace and sequence. Calls take effect in the order they were made in; each resolves with undefined when it had
+ * none.
+ */
 export interface Database {
-  /** Resolves with how many, from the first on, had room. What was tried already always has. */
-  put(namespace: string, rows: readonly KeptEvent[]): Promise<number>;
-  remove(namespace: string, sequences: readonly number[]): Promise<unknown>;
-  /** In one step: the rows of `from` up to a sequence go, and come back in `to`. */
-  move(from: string, last: number, to: string, rows: readonly KeptEvent[]): Promise<unknown>;
-  read(namespace: string): Promise<KeptEvent[]>;
+  /**
+   * In one step: rows of a namespace go, and others come into our own. Resolves with the sequences of those that came, from the first on.
+   * What replaces others always has room, and what was tried already.
+   */
+  change(
+    rows: readonly KeptEvent[],
+    gone?: readonly number[],
+    namespace?: string,
+  ): Promise<readonly number[] | undefined>;
+  read(namespace: string): Promise<KeptEvent[] | undefined>;
   /** Of each row. */
-  namespaces(): Promise<string[]>;
+  keys(): Promise<[namespace: string, sequence: number][] | undefined>;
   clear(): Promise<unknown>;
 }
 
@@ -23,74 +31,56 @@ const openMsMax = 2_000;
 const rowsOf = 'events';
 
 /** Opens nothing until it is used. */
-export function createDatabase(name: string): Database {
+export function createDatabase(name: string, own: string): Database {
   let opening: Promise<IDBDatabase> | undefined;
 
   return {
-    async put(namespace, rows) {
-      let kept = rows;
-      await transact((store) => {
-        listen(store.count(), 'success', ({ result }) => {
-          kept = untilFull(rows, (row, index) => result + index >= eventsMax && row[3] === undefined);
-          putAll(store, namespace, kept);
-        });
-      });
-      return kept.length;
-    },
-    remove: (namespace, sequences) =>
+    change: (rows, gone = [], namespace = own) =>
       transact((store) => {
-        for (const sequence of sequences) store.delete([namespace, sequence]);
-      }),
-    move: (from, last, to, rows) =>
-      transact((store) => {
-        putAll(store, to, rows);
-        store.delete(IDBKeyRange.bound([from], [from, last]));
+        const kept: number[] = [];
+        for (const sequence of gone) store.delete([namespace, sequence]);
+        const count = store.count();
+        count.onsuccess = () => {
+          for (const row of rows) {
+            const [sequence, , , triedAtMs] = row;
+            const isFull = count.result + kept.length >= eventsMax;
+            if (isFull && !triedAtMs && gone.length === 0) return;
+            store.put(row, [own, sequence]);
+            kept.push(sequence);
+          }
+        };
+        return { result: kept };
       }),
     read: (namespace) => transact((store) => store.getAll(IDBKeyRange.bound([namespace], [namespace, []]))),
-    namespaces: async () =>
-      (await transact<[string, number][]>((store) => store.getAllKeys() as IDBRequest)).map(
-        ([namespace]) => namespace,
-      ),
+    keys: () => transact((store) => store.getAllKeys() as IDBRequest),
     clear: () => transact((store) => store.clear()),
   };
 
   async function transact<Result>(
-    run: (store: IDBObjectStore) => IDBRequest<Result> | void,
-  ): Promise<Result> {
+    run: (store: IDBObjectStore) => { readonly result: Result },
+  ): Promise<Result | undefined> {
     opening ??= open(name);
     try {
       const transaction = (await opening).transaction(rowsOf, 'readwrite');
       const request = run(transaction.objectStore(rowsOf));
-      return await new Promise((resolve, reject) => {
-        listen(transaction, 'complete', () => resolve(request?.result as Result));
-        listen(transaction, 'abort', () => reject(transaction.error));
+      await new Promise((resolve, reject) => {
+        transaction.oncomplete = resolve;
+        transaction.onabort = reject;
       });
-    } catch (error) {
+      return request.result;
+    } catch {
       // The browser may have closed or deleted it: the next call opens it anew.
-      opening = undefined;
-      throw error;
+      return (opening = undefined);
     }
   }
-}
-
-function putAll(store: IDBObjectStore, namespace: string, rows: readonly KeptEvent[]): void {
-  for (const row of rows) store.put(row, [namespace, row[0]]);
 }
 
 function open(name: string): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(name);
-    listen(request, 'upgradeneeded', () => request.result.createObjectStore(rowsOf));
-    listen(request, 'success', () => resolve(request.result));
-    listen(request, 'error', reject);
+    request.onupgradeneeded = () => request.result.createObjectStore(rowsOf);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = reject;
     setTimeout(reject, openMsMax);
   });
-}
-
-function listen<Target extends EventTarget>(
-  target: Target,
-  name: string,
-  run: (target: Target) => unknown,
-): void {
-  target.addEventListener(name, () => run(target));
 }

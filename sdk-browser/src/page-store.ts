@@ -1,7 +1,10 @@
 import type { KeptEvent } from '@tidemark/core';
 import { createDatabase } from './database.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type Adopt, type DeviceStore, inOrder, parseEvents, untilFull } from './store.ts';
+import { type Adopt, type DeviceStore, inOrder, parseEvents } from './store.ts';
+
+/** Characters in localStorage of all tabs together: less than a third of what a site may have. */
+const charactersMax = 1_500_000;
 
 /**
  * Events of web pages and workers: in IndexedDB, and in localStorage where that fails and where it must happen before the call returns
@@ -13,34 +16,34 @@ import { type Adopt, type DeviceStore, inOrder, parseEvents, untilFull } from '.
  */
 export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   const prefix = `${name} `;
-  const own = randomOfCrypto().toString(36).slice(2);
+  const own = String(randomOfCrypto());
   const ownItem = prefix + own;
-  const database = createDatabase(name);
-  const storage = openStorage();
-  /** What our item in localStorage holds. Of two copies of an event the later counts. */
-  let local: readonly KeptEvent[] = [];
-  const watched = new Set([own]);
+  const database = createDatabase(name, own);
+  /** localStorage; where there is none, what takes nothing. */
+  let storage: { [key: string]: string | undefined } = Object.freeze({});
+  try {
+    storage = localStorage ?? storage;
+  } catch {
+    // Forbidden, or unknown to workers.
+  }
+  const watched = new Set([ownItem]);
   let letGo: (() => void) | undefined;
-  let announced = false;
 
   return {
     async save(events) {
-      // Other tabs hear of it and wait for our lock: should this page crash, they have its events at once.
-      announced ||= setItem(ownItem, '[]') && write(local);
-      const kept = await database.put(own, events).catch(() => undefined);
-      if (kept === undefined) return saveNow(events);
-      forget(events.slice(0, kept).map(([sequence]) => sequence));
-      return kept;
+      const kept = await database.change(events);
+      if (!kept) return saveNow(events);
+      changeItem([], kept);
+      return kept.length;
     },
     saveNow,
     remove(sequences) {
-      forget(sequences);
-      database.remove(own, sequences).catch(() => {});
+      changeItem([], sequences);
+      void database.change([], sequences);
     },
     clear() {
-      local = [];
       for (const key of [name, ...items()]) delete storage[key];
-      database.clear().catch(() => {});
+      void database.clear();
     },
     release() {
       letGo?.();
@@ -53,30 +56,29 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
       void withLock(ownItem, () => held);
       // Without locks the other page may be alive: what it has just stored is its own.
       if (navigator.locks) addEventListener('storage', hear);
-      items().forEach(watchItem);
-      database.namespaces().then(
-        (found) => found.forEach(watch),
-        () => {},
-      );
+      items().forEach(watch);
+      void database.keys().then((keys) => keys?.forEach(([namespace]) => watch(prefix + namespace)));
     },
     readNote: () => storage[name],
     writeNote: (text) => setItem(name, text),
   };
 
   function saveNow(events: readonly KeptEvent[]): number {
-    let room = items().reduce((room, key) => room - (storage[key]?.length ?? 0), charactersMax);
-    const kept = untilFull(events, (event) => (room -= JSON.stringify(event).length) < 0);
-    return write([...local, ...kept]) ? kept.length : 0;
+    let room =
+      charactersMax -
+      items()
+        .map((key) => storage[key])
+        .join().length;
+    const kept = events.filter((event) => (room -= JSON.stringify(event).length) >= 0);
+    return kept.length > 0 && changeItem(kept) ? kept.length : 0;
   }
 
-  function forget(sequences: readonly number[]): void {
-    const left = local.filter(([sequence]) => !sequences.includes(sequence));
-    if (left.length < local.length) write(left);
-  }
-
-  function write(events: readonly KeptEvent[]): boolean {
-    const written = events.length > 0 ? setItem(ownItem, JSON.stringify(events)) : delete storage[ownItem];
-    if (written) local = events;
+  /** Events go from our item, and others come. Other tabs hear of it and wait for our lock: should this page crash, they have its events at once. */
+  function changeItem(more: readonly KeptEvent[], gone: readonly number[] = []): boolean {
+    const left = parseEvents(storage[ownItem]).filter(([sequence]) => !gone.includes(sequence));
+    const events = [...left, ...more];
+    const written = setItem(ownItem, JSON.stringify(events));
+    if (events.length === 0) delete storage[ownItem];
     return written;
   }
 
@@ -95,38 +97,27 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     return Object.keys(storage).filter((key) => key.startsWith(prefix));
   }
 
-  function hear({ key, newValue }: StorageEvent): void {
-    if (newValue && key?.startsWith(prefix)) watchItem(key);
+  function hear({ key }: StorageEvent): void {
+    if (key?.startsWith(prefix)) watch(key);
   }
 
-  function watchItem(key: string): void {
-    watch(key.slice(prefix.length));
+  function watch(item: string): void {
+    if (watched.has(item)) return;
+    watched.add(item);
+    void withLock(item, () => take(item)).then(() => watched.delete(item));
   }
 
-  function watch(namespace: string): void {
-    if (watched.has(namespace)) return;
-    watched.add(namespace);
-    void withLock(prefix + namespace, () => take(namespace)).then(() => watched.delete(namespace));
-  }
-
-  async function take(namespace: string): Promise<void> {
-    const item = prefix + namespace;
-    const stored = await database.read(namespace).catch(() => []);
+  async function take(item: string): Promise<void> {
+    const namespace = item.slice(prefix.length);
+    const stored = (await database.read(namespace)) ?? [];
     const events = inOrder([...stored, ...parseEvents(storage[item])]);
     const taken = adopt(events);
-    const last = events[taken.length - 1]?.[0];
-    // The queue is full: they wait for the next page.
-    if (last === undefined) return;
-    const moved = await database.move(namespace, last, own, taken).then(
-      () => true,
-      () => saveNow(taken) === taken.length,
-    );
+    // Where the queue is full the rest waits for the next page.
+    const gone = events.slice(0, taken.length).map(([sequence]) => sequence);
+    const moved = (await database.change(taken, gone, namespace)) ?? saveNow(taken) === taken.length;
     if (moved && taken.length === events.length) delete storage[item];
   }
 }
-
-/** Characters in localStorage of all tabs together: less than a third of what a site may have. */
-const charactersMax = 1_500_000;
 
 async function withLock(name: string, run: () => Promise<void>): Promise<void> {
   try {
@@ -135,14 +126,3 @@ async function withLock(name: string, run: () => Promise<void>): Promise<void> {
     // The page is going, or may not have locks: what is stored waits for the next one.
   }
 }
-
-/** localStorage as an object; one that takes nothing where there is none. */
-function openStorage(): { [key: string]: string | undefined } {
-  try {
-    return globalThis.localStorage ?? nowhere;
-  } catch {
-    return nowhere;
-  }
-}
-
-const nowhere = Object.freeze({});

@@ -9,18 +9,18 @@ export const page: Environment = {
   bytesOf: (text) => new TextEncoder().encode(text).length,
   openStore: createPageStore,
   listen(leave, resume) {
-    const listening = new AbortController();
-    const on = (name: string, listener: () => void): void =>
-      addEventListener(name, listener, { signal: listening.signal, capture: true });
-    // A phone may end a hidden page without another word.
-    on('visibilitychange', () => {
-      if (document.visibilityState === 'hidden') leave(false);
-    });
-    on('pagehide', () => leave(true));
-    // Back from the browser's cache of pages.
-    on('pageshow', resume);
-    on('online', resume);
-    return () => listening.abort();
+    const hear = ({ type }: Event): void => {
+      if (type === 'pagehide') leave(true);
+      // A phone may end a hidden page without another word.
+      else if (type === 'visibilitychange' && document.visibilityState === 'hidden') leave(false);
+      else resume();
+    };
+    // The last one: back from the browser's cache of pages.
+    const names = ['visibilitychange', 'pagehide', 'online', 'pageshow'];
+    for (const name of names) addEventListener(name, hear, true);
+    return () => {
+      for (const name of names) removeEventListener(name, hear, true);
+    };
   },
 };
 

@@ -1,11 +1,8 @@
 import { bodyOf, type Platform, type Reply } from '@tidemark/core';
 import type { Settings } from './options.ts';
 
-/** A request body, and its bytes on the wire. */
-export interface Body {
-  readonly data: string | ArrayBuffer;
-  readonly bytes: number;
-}
+/** Text, or gzip. */
+export type Body = string | ArrayBuffer;
 
 /** What may be under way for a page that is gone: 64 KiB, by the Fetch standard, less what a browser adds. */
 const keepaliveBytesMax = 64_000;
@@ -15,54 +12,53 @@ const gzipBytesMin = 4_096;
 
 /** Requests that need no preflight: `text/plain`, and all that is said about a batch in the query. */
 export function createTransport(
-  { url, key, eventsPath, timePath, gzip }: Settings,
+  settings: Settings,
+  bytesOf: (text: string) => number,
   isLeaving: () => boolean,
 ): Pick<Platform<Body>, 'encode' | 'send' | 'time' | 'another'> {
-  const base = url.replace(/\/+$/, '');
+  const base = settings.url.replace(/\/+$/, '');
   let keepaliveBytes = 0;
   /** The budget is shared with whatever else the page sends: after a failure, once without. */
   let keeps = true;
 
   return {
-    async encode(events, eventBytes) {
-      const data = bodyOf(events);
-      const plain = { data, bytes: eventBytes + events.length + 12 };
-      if (!gzip || plain.bytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream) return plain;
-      const stream = new Blob([data]).stream().pipeThrough(new CompressionStream('gzip'));
-      const packed = await new Response(stream).arrayBuffer();
-      return { data: packed, bytes: packed.byteLength };
+    encode(events, eventBytes) {
+      const text = bodyOf(events);
+      if (!settings.gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream)
+        return text;
+      return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },
     async send({ body, sentAt, clock, dropped, timeoutMs }) {
-      const { data, bytes } = body;
       const query = new URLSearchParams({
-        key,
+        key: settings.key,
         sentAt,
         ...(clock as Record<string, string> | undefined),
         ...(dropped && { dropped: JSON.stringify(dropped) }),
       });
-      const target = `${base + eventsPath}?${query}`;
-      const keepalive = keeps && keepaliveBytes + bytes <= keepaliveBytesMax;
+      const target = `${base + settings.eventsPath}?${query}`;
       // Without `keepalive` in fetch there is only the beacon, whose answer nobody hears: it counts as a failure.
-      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon(target, data)) {
+      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon(target, body)) {
         throw new Error('unheard');
       }
-      keeps = false;
+      const bytes = typeof body === 'string' ? bytesOf(body) : body.byteLength;
+      const keepalive = keeps && keepaliveBytes + bytes <= keepaliveBytesMax;
+      keeps = true;
       if (keepalive) keepaliveBytes += bytes;
       try {
-        const reply = await request(target, timeoutMs, { method: 'POST', body: data, keepalive });
-        keeps = true;
-        return reply;
+        return await request(target, timeoutMs, { method: 'POST', body, keepalive });
+      } catch (error) {
+        keeps = !keepalive;
+        throw error;
       } finally {
-        keeps ||= !keepalive;
         if (keepalive) keepaliveBytes -= bytes;
       }
     },
-    time: (timeoutMs) => request(base + timePath, timeoutMs, { cache: 'no-store' }),
+    time: (timeoutMs) => request(base + settings.timePath, timeoutMs),
     another: () => isLeaving() && keepaliveBytes < keepaliveBytesMax / 2,
   };
 }
 
-async function request(target: string, timeoutMs: number, init: RequestInit): Promise<Reply> {
+async function request(target: string, timeoutMs: number, init?: RequestInit): Promise<Reply> {
   const response = await fetch(target, {
     ...init,
     headers: { 'content-type': 'text/plain' },

@@ -100,6 +100,19 @@ describe.skipIf(program === undefined)('in Chromium', () => {
     expect(posts()[0]?.bodyBytes).toBeLessThan(20_000);
   });
 
+  test('what is sent while a page is left outlives it, also beside a request that is under way', async () => {
+    await page.addInitScript(
+      "{ const send = fetch; keptAlive = []; fetch = (url, init) => (init.method === 'POST' && keptAlive.push(init.keepalive), send(url, init)); }",
+    );
+    collector.fault = () => ({ kind: 'hang' });
+    await visit({ lingerMs: 0 });
+    await page.evaluate(`${track(1)} null`);
+    await eventually('the first is under way', () => posts().length === 1);
+    await page.evaluate(`${track(1)} dispatchEvent(new Event('pagehide')); null`);
+    await eventually('the second is, too', () => posts().length === 2);
+    expect(await page.evaluate('keptAlive')).toEqual([true, true]);
+  });
+
   test('no batch is larger than what is sent for a page that is gone', async () => {
     await visit({ gzip: false });
     await page.evaluate(`${track(2_000)} client.flush()`);
