@@ -4,6 +4,7 @@ import {
   type Counters,
   createDelivery,
   type Delivery,
+  deliveryDefaults,
   type EventShapes,
   type FlushResult,
   parseObject,
@@ -60,7 +61,7 @@ export function createClientIn<Events extends EventShapes<Events>>(
   environment: Environment,
   options: ClientOptions,
 ): Client<Events> {
-  const settings: Settings = { onReport: warn, ...pageDefaults, ...options };
+  const settings: Settings = { onReport: warn, ...deliveryDefaults, ...pageDefaults, ...options };
   const { url, key } = settings;
   if (!url || !key) throw new TypeError('url and key must be given');
   const store = settings.persist

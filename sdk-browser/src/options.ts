@@ -27,4 +27,4 @@ export const pageDefaults = {
 };
 
 /** Everything decided. */
-export type Settings = typeof pageDefaults & ClientOptions;
+export type Settings = DeliveryOptions & typeof pageDefaults & ClientOptions;

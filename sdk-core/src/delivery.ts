@@ -5,7 +5,7 @@ import { createQueue, type Load, type QueuedEvent } from './queue.ts';
 import { type Counters, createReporter, type LossReason, type Report } from './report.ts';
 import { createSender, type FlushResult, type Sender } from './sender.ts';
 import { createSerialiser, type TrackOptions } from './serialise.ts';
-import { type DeliveryOptions, deliveryDefaults } from './settings.ts';
+import type { DeliveryOptions } from './settings.ts';
 
 /** The engine: takes events at any rate, and sees to it that each meets exactly one end. */
 export interface Delivery {
@@ -44,8 +44,7 @@ export interface Delivery {
   readonly learn: Clock['learn'];
 }
 
-export function createDelivery<Body>(platform: Platform<Body>, options: Partial<DeliveryOptions>): Delivery {
-  const settings = { ...deliveryDefaults, ...options };
+export function createDelivery<Body>(platform: Platform<Body>, settings: DeliveryOptions): Delivery {
   const queue = createQueue(settings, platform.full);
   const clock = createClock(platform);
   const serialise = createSerialiser(platform.random);
@@ -84,7 +83,7 @@ export function createDelivery<Body>(platform: Platform<Body>, options: Partial<
     } catch (error) {
       text = JSON.stringify({ name: typeof name === 'string' ? name : '' });
       reason = 'invalid';
-      message = error instanceof Error ? error.message : undefined;
+      message = (error as Partial<Error> | null)?.message;
     }
     const bytes = platform.bytesOf(text);
     if (isClosed()) reason ??= 'closed';
@@ -100,7 +99,7 @@ export function createDelivery<Body>(platform: Platform<Body>, options: Partial<
     }
     // The first event sets the timer; from there to a full batch there is nothing to decide.
     const isFirstOrLast = queue.push({
-      sequence: queue.next(),
+      sequence: queue.number(),
       text,
       bytes,
       queuedAt: clock.elapsed(),

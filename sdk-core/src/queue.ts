@@ -40,7 +40,9 @@ export interface Queue {
   begun(): number;
   /** Precondition: it fits. Answers with whether it is the first of a batch, or makes it full. */
   push(event: QueuedEvent): boolean;
-  /** The sequence number of the next event that is tracked. */
+  /** A sequence number for an event that is tracked. */
+  number(): number;
+  /** The one that comes next. */
   next(): number;
   fits(bytes: number): boolean;
   /** Takes out the oldest event that was never sent. */
@@ -79,9 +81,9 @@ export function createQueue(
       last.bytes += bytes + 1;
       held.events++;
       held.bytes += bytes;
-      if (event.sequence === sequence) sequence++;
       return last.events.length === 1 || isFull(last, limits);
     },
+    number: () => sequence++,
     next: () => sequence,
     fits: (bytes) => held.events < limits.queueEventsMax && held.bytes + bytes <= limits.queueBytesMax,
     shift() {

@@ -1,6 +1,7 @@
 import {
   bodyOf,
   createDelivery,
+  deliveryDefaults,
   type Attempt,
   type Delivery,
   type DeliveryOptions,
@@ -63,7 +64,11 @@ export function createRig(
     time,
     clocks,
     platform,
-    delivery: createDelivery(platform, { onReport: (report) => reports.push(report), ...options }),
+    delivery: createDelivery(platform, {
+      ...deliveryDefaults,
+      onReport: (report) => reports.push(report),
+      ...options,
+    }),
     reports,
     attempts: [],
     probes: [],

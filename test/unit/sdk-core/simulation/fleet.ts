@@ -1,4 +1,11 @@
-import { bodyOf, createDelivery, type Platform, type Reply, utf8Bytes } from '@tidemark/core';
+import {
+  bodyOf,
+  createDelivery,
+  deliveryDefaults,
+  type Platform,
+  type Reply,
+  utf8Bytes,
+} from '@tidemark/core';
 import { parseTime, type SentEvent } from '@tidemark/core/wire';
 import { clockOffset, stampEvent } from '../../../../collector/src/ingest/stamp.ts';
 import { type Chance, createChance } from './chance.ts';
@@ -88,6 +95,7 @@ async function runSession(chance: Chance): Promise<{ ours: SessionTimes; naive: 
       }),
   };
   const delivery = createDelivery(platform, {
+    ...deliveryDefaults,
     lingerMs: 1_000,
     batchBytesMax: 48_000,
     requestTimeoutMs: 30_000,

@@ -2,6 +2,7 @@ import {
   type Attempt,
   bodyOf,
   createDelivery as createRealDelivery,
+  deliveryDefaults,
   type Delivery,
   type KeptEvent,
   type Platform,
@@ -133,6 +134,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
     };
     const platform = sabotage.platform?.(honest) ?? honest;
     const delivery: Delivery = (sabotage.createDelivery ?? createRealDelivery)(platform, {
+      ...deliveryDefaults,
       ...settings,
       onReport(report) {
         if (report.kind === 'lost') {
