@@ -23,7 +23,8 @@ export function createTransport(
   return {
     encode(events, eventBytes) {
       const text = bodyOf(events);
-      if (!settings.gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream) return text;
+      if (!settings.gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream)
+        return text;
       return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },
     async send({ body, sentAt, clock, dropped, timeoutMs }) {
@@ -35,7 +36,7 @@ export function createTransport(
       });
       const target = `${base + settings.eventsPath}?${query}`;
       // Without `keepalive` in fetch there is only the beacon, whose answer nobody hears: it counts as a failure.
-      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon(target, body)) {
+      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon?.(target, body)) {
         throw new Error('unheard');
       }
       const bytes = typeof body === 'string' ? utf8Bytes(body) : body.byteLength;
