@@ -37,7 +37,7 @@ export function createTransport(
       });
       const target = `${base + settings.eventsPath}?${query}`;
       // Without `keepalive` in fetch there is only the beacon, whose answer nobody hears: it counts as a failure.
-      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon(target, body)) {
+      if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon?.(target, body)) {
         throw new Error('unheard');
       }
       const bytes = typeof body === 'string' ? bytesOf(body) : body.byteLength;

@@ -1,5 +1,5 @@
 import { type AppOptions, createClient } from '@tidemark/browser/react-native';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { eventually } from '../../harness/eventually.ts';
 import { type SmallCollector, startSmallCollector } from '../../sdk/small-collector.ts';
 
@@ -51,6 +51,23 @@ test('an app that goes to the background sends at once what lingers', async () =
   client.track('opened');
   state('background');
   await eventually('it has arrived', () => collector.stored.length === 1);
+});
+
+test('an app that goes to the background sends also where there is neither keepalive nor a beacon', async () => {
+  const keepalive = Object.getOwnPropertyDescriptor(Request.prototype, 'keepalive');
+  Reflect.deleteProperty(Request.prototype, 'keepalive');
+  vi.stubGlobal('navigator', { product: 'ReactNative' });
+  onTestFinished(() => {
+    vi.unstubAllGlobals();
+    Object.defineProperty(Request.prototype, 'keepalive', keepalive ?? {});
+  });
+  const { appState, state } = createPhone();
+  const reports: string[] = [];
+  const client = start({ appState, lingerMs: 60_000, onReport: ({ kind }) => reports.push(kind) });
+  client.track('opened');
+  state('background');
+  await eventually('it has arrived', () => collector.stored.length === 1);
+  expect(reports).toEqual([]);
 });
 
 test('what an app could not send before it was killed is sent by its next run, once', async () => {
