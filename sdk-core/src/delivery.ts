@@ -9,8 +9,8 @@ import type { DeliveryOptions } from './settings.ts';
 
 /** The engine: takes events at any rate, and sees to it that each meets exactly one end. */
 export interface Delivery {
-  /** Queues an event. false: it was lost, and reported. Never throws. */
-  track(name: string, props?: object, options?: TrackOptions): boolean;
+  /** Queues an event, or loses it and reports that. Never throws. */
+  track(name: string, props?: object, options?: TrackOptions): void;
   /**
    * Queues events that an earlier run kept, as many as fit, the oldest first; returns these under their new sequence numbers, for the caller to
    * see that the store has them so. None of them meets its end before this returns.
@@ -72,7 +72,7 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
     learn: clock.learn,
   };
 
-  function track(name: string, props?: object, trackOptions: TrackOptions = {}): boolean {
+  function track(name: string, props?: object, trackOptions: TrackOptions = {}): void {
     const now = clock.now();
     counters.queued++;
     let text: string;
@@ -93,10 +93,7 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
       if (oldest) sender.lose('queue_full', [oldest]);
       else reason = 'queue_full';
     }
-    if (reason) {
-      lose(reason, [{ text }], { message });
-      return false;
-    }
+    if (reason) return lose(reason, [{ text }], { message });
     // The first event sets the timer; from there to a full batch there is nothing to decide.
     const isFirstOrLast = queue.push({
       sequence: queue.number(),
@@ -108,7 +105,6 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
     });
     if (isFirstOrLast) sender.pump();
     keeper.arm();
-    return true;
   }
 
   function adopt(events: readonly KeptEvent[]): KeptEvent[] {
