@@ -275,11 +275,11 @@ describe('what was dropped', () => {
 describe('a full queue', () => {
   test('G5 drops the newest, or the oldest that waits, as it is told, and G4 reports each', async () => {
     const newest = createRig({ queueEventsMax: 2 });
-    expect(['a', 'b', 'c'].map((name) => newest.delivery.track(name))).toEqual([true, true, false]);
+    for (const name of ['a', 'b', 'c']) newest.delivery.track(name);
     expect(newest.reports).toMatchObject([{ reason: 'queue_full', events: [{ name: 'c' }] }]);
 
     const oldest = createRig({ queueEventsMax: 2, whenFull: 'dropOldest' });
-    expect(['a', 'b', 'c'].map((name) => oldest.delivery.track(name))).toEqual([true, true, true]);
+    for (const name of ['a', 'b', 'c']) oldest.delivery.track(name);
     expect(oldest.reports).toMatchObject([{ reason: 'queue_full', events: [{ name: 'a' }] }]);
     await oldest.pass(1_000);
     expect(oldest.delivery.counters).toMatchObject({ queued: 3, sent: 2, dropped: { queue_full: 1 } });
