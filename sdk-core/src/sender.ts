@@ -134,11 +134,11 @@ export function createSender<Body>(
     dropExpired(batch);
     const reply = await attempt(batch).catch(() => undefined);
     batch.busy = false;
-    if (batches.includes(batch) && reply !== 'quiet') settle(batch, reply);
+    if (batches.includes(batch) && reply !== null) settle(batch, reply);
   }
 
   /** Rejects where there was no whole answer. */
-  async function attempt(batch: Batch): Promise<Reply | 'quiet' | undefined> {
+  async function attempt(batch: Batch): Promise<Reply | null | undefined> {
     const { events, dropped } = batch;
     if (events.length === 0) return undefined;
     const untried = events.filter(({ triedAt }) => triedAt === undefined);
@@ -153,7 +153,7 @@ export function createSender<Body>(
     );
 
     // Meanwhile the answer to another request may have asked for quiet, or the batch may be nobody's any more.
-    if (!batches.includes(batch) || platform.monotonic() < quietUntil) return 'quiet';
+    if (!batches.includes(batch) || platform.monotonic() < quietUntil) return null;
     return clock.measure((sentAt) =>
       platform.send({ body, sentAt, clock: clock.best(), dropped, timeoutMs: settings.requestTimeoutMs }),
     );

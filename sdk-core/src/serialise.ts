@@ -31,15 +31,14 @@ export function createSerialiser(random: () => number): Serialiser {
 
   return (nowMs, name, props, { id, stream, key, occurredAt }) => {
     if (typeof name !== 'string') throw new TypeError('name must be a string');
-    const time = occurredAt == null ? `${stamp(nowMs)}"` : quote(isoOf(occurredAt)).slice(1);
-    let text = timeLabel + time;
-    text += id == null ? `,"id":"${newId(nowMs)}"` : `,"id":${quote(id)}`;
-    text += `,"name":${quote(name)}`;
-    if (stream != null) text += `,"stream":${quote(stream)}`;
-    if (key != null) text += `,"key":${quote(key)}`;
-    const json = props == null ? undefined : JSON.stringify(props);
-    if (json !== undefined) text += `,"props":${json}`;
-    return `${text}}`;
+    return JSON.stringify({
+      occurredAt: occurredAt == null ? stamp(nowMs) : textOf(occurredAt),
+      id: id == null ? newId(nowMs) : textOf(id),
+      name,
+      stream: textOf(stream),
+      key: textOf(key),
+      props: props ?? undefined,
+    });
   };
 }
 
@@ -85,11 +84,8 @@ function isoMs(ms: number): string {
   return new Date(ms).toISOString().slice(0, -1);
 }
 
-function isoOf(time: string | Date): string {
-  return time instanceof Date ? time.toISOString() : time;
-}
-
-/** Whatever a program without types passes here becomes a JSON string. */
-function quote(value: unknown): string {
-  return JSON.stringify(String(value));
+/** Whatever a program without types passes here becomes a text. */
+function textOf(value: string | Date | null | undefined): string | undefined {
+  if (value == null) return undefined;
+  return value instanceof Date ? value.toISOString() : String(value);
 }
