@@ -3,7 +3,7 @@
  * report, of what is on the wire or in a query, or of anything that the browser has.
  */
 export const internalNames = `
-  another after arm begun busy tried full sample learn best bytesOf elapsed exists line measure monotonic pressure restated retryAfter serverMs
+  another after arm begun busy order save tried full sample learn best bytesOf elapsed exists line measure monotonic pressure restated retryAfter serverMs
   adopt bytes ended first fits floorMs forget held isClosed keep list lose news next pump queuedAt refusal release saved sequence
   stamped store tell triedAt trying untell waiting
   atMs delivery listen move namespaces readNote writeNote openStore queuedAtMs resume saveAll saveNow triedAtMs

@@ -8,7 +8,7 @@ export type Body = string | ArrayBuffer;
 const keepaliveBytesMax = 64_000;
 
 /** Smaller bodies cost more time to compress than to send. */
-const gzipBytesMin = 4_096;
+const gzipCharactersMin = 4_096;
 
 /** Requests that need no preflight: `text/plain`, and all that is said about a batch in the query. */
 export function createTransport(
@@ -22,9 +22,9 @@ export function createTransport(
   let keeps = true;
 
   return {
-    encode(events, eventBytes) {
+    encode(events) {
       const text = bodyOf(events);
-      if (!settings.gzip || eventBytes < gzipBytesMin || isLeaving() || !globalThis.CompressionStream)
+      if (!settings.gzip || text.length < gzipCharactersMin || isLeaving() || !globalThis.CompressionStream)
         return text;
       return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },

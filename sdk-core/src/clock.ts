@@ -76,7 +76,7 @@ export function createClock(platform: Pick<Platform<unknown>, 'now' | 'monotonic
   }
 
   function best(): ClientClock | undefined {
-    return samples.toSorted((a, b) => a.rttMs - b.rttMs)[0];
+    return [...samples].sort((a, b) => a.rttMs - b.rttMs)[0];
   }
 
   async function measure(request: (sentAt: string) => Promise<Reply>): Promise<Reply> {
@@ -94,7 +94,7 @@ export function createClock(platform: Pick<Platform<unknown>, 'now' | 'monotonic
     const known = best();
     const isBetter = !known || rttMs < known.rttMs || startedAt >= sampledAt + samplePauseMs;
     // Samples of another array: the clock stepped on the way.
-    if (samples === before && Number.isFinite(offsetMs) && isBetter) {
+    if (samples === before && offsetMs < Infinity && isBetter) {
       sampledAt = startedAt;
       samples.push({ offsetMs, rttMs });
       if (samples.length > samplesMax) samples.shift();

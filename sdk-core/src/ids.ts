@@ -18,7 +18,7 @@ export function createIds(random: () => number): (nowMs: number) => string {
   return (nowMs) => {
     const lower = number & 0x3fff;
     if (lower === 0 || nowMs > millisecond) {
-      millisecond = Math.max(Math.floor(nowMs), millisecond + (number === 0 ? 1 : 0));
+      millisecond = Math.max(nowMs, millisecond + (number === 0 ? 1 : 0));
       head = `${hex(millisecond / 2 ** 16, 8)}-${hex(millisecond % 2 ** 16, 4)}-7${hex(number >> 14, 3)}-`;
     }
     number = (number + 1) % numbersMax;

@@ -19,10 +19,9 @@ export interface Platform<Body = string> {
   /** Bytes of a text in UTF-8: `utf8Bytes`, or what is faster here. */
   readonly bytesOf: (text: string) => number;
   /**
-   * Makes the request body `{"events":[…]}` of events that are JSON already, and compresses it where that pays. `eventBytes`: their length
-   * in UTF-8, all together.
+   * Makes the request body `{"events":[…]}` of events that are JSON already, and compresses it where that pays.
    */
-  readonly encode: (events: readonly string[], eventBytes: number) => Body | Promise<Body>;
+  readonly encode: (events: readonly string[]) => Body | Promise<Body>;
   /** Told of a batch that takes in no more, and how many there are: where the queue may grow long it can be packed. */
   readonly full?: (batch: Batch, batches: number) => void;
   /** Whether a request may begin beyond `requestsInFlight`: the program is about to end, and the answer to the last one may come too late. */

@@ -117,6 +117,6 @@ export function createReporter(
 /** Both together. */
 export function addDropped(some: DroppedEvents | undefined, more: DroppedEvents): DroppedEvents {
   const both: Partial<Record<string, number>> = { ...some };
-  for (const [reason, count] of Object.entries(more)) both[reason] = (both[reason] ?? 0) + count;
+  for (const reason in more) both[reason] = (both[reason] ?? 0) + (more[reason as DropReason] ?? 0);
   return both;
 }

@@ -110,7 +110,7 @@ export function createSender<Body>(
     if (at >= wakeAt) return;
     cancelWake?.();
     wakeAt = at;
-    cancelWake = platform.after(Math.ceil(Math.min(inMs, 1e9)), () => {
+    cancelWake = platform.after(Math.min(inMs, 1e9), () => {
       wakeAt = Infinity;
       pump();
     });
@@ -147,10 +147,7 @@ export function createSender<Body>(
 
     // The same bytes on every attempt, unless the clock was set back.
     clock.now();
-    const body = await platform.encode(
-      events.map((event) => restate(event, clock)),
-      events.reduce((sum, { bytes }) => sum + bytes, 0),
-    );
+    const body = await platform.encode(events.map((event) => restate(event, clock)));
 
     // Meanwhile the answer to another request may have asked for quiet, or the batch may be nobody's any more.
     if (!batches.includes(batch) || platform.monotonic() < quietUntil) return null;

@@ -8,8 +8,8 @@ export interface EncodedBody {
 }
 
 export interface Encoder {
-  /** `{"events":[…]}` of events that are JSON; `eventBytes` is their length in UTF-8, all together. */
-  readonly encode: (events: readonly string[], eventBytes: number) => EncodedBody | Promise<EncodedBody>;
+  /** `{"events":[…]}` of events that are JSON. */
+  readonly encode: (events: readonly string[]) => EncodedBody | Promise<EncodedBody>;
   /** The other side has read the body to its end: its memory may be used again. */
   readonly recycle: (body: EncodedBody) => void;
 }
@@ -33,8 +33,8 @@ export function createEncoder(withGzip: boolean): Encoder {
   let spare: Buffer = Buffer.alloc(0);
 
   return {
-    encode(events, eventBytes) {
-      const plain = write(events, eventBytes);
+    encode(events) {
+      const plain = write(events);
       return withGzip && plain.length >= gzipBytesMin ? zip(plain) : { bytes: plain, isGzip: false };
     },
     recycle({ bytes, isGzip }) {
@@ -48,7 +48,8 @@ export function createEncoder(withGzip: boolean): Encoder {
     return { bytes, isGzip: true };
   }
 
-  function write(events: readonly string[], eventBytes: number): Buffer {
+  function write(events: readonly string[]): Buffer {
+    const eventBytes = events.reduce((sum, event) => sum + Buffer.byteLength(event), 0);
     const buffer = take(opening.length + eventBytes + events.length + closing.length);
     let end = buffer.write(opening, 'latin1');
     for (const event of events) {
