@@ -1,0 +1,36 @@
+import * as t from '@babel/types';
+import { callOf, isPlaceOf, type Place, type Program, replace, steady } from './program.ts';
+
+/**
+ * Puts what a function says in the place of its calls, where that is no more than the call: `const isClosed = () => closed` is the variable
+ * itself, and `const list = () => pending()` the other call. All use of the function must be such calls; what declares it stays, unused.
+ */
+export function getter(program: Program): boolean {
+  for (const [name, { declarations, reads }] of program.variables) {
+    const by = declarations[0]?.by;
+    const value =
+      isPlaceOf(by, t.isVariableDeclarator) && t.isIdentifier(by.node.id)
+        ? valueOf(program, by.node.init)
+        : undefined;
+    if (by === undefined || value === undefined || reads.length === 0) continue;
+    if (steady(program, t.identifier(name)) === undefined) continue;
+    const calls = reads.map(callOf).filter((call) => call !== undefined);
+    if (calls.length < reads.length || !calls.every(isPlain)) continue;
+    for (const call of calls) replace(call, t.cloneNode(value));
+    return true;
+  }
+  return false;
+}
+
+function valueOf({ variables }: Program, node: t.Node | null | undefined): t.Expression | undefined {
+  if (!t.isArrowFunctionExpression(node) || node.async || node.params.length > 0) return undefined;
+  const { body } = node;
+  const called = t.isCallExpression(body) && body.arguments.length === 0 ? body.callee : body;
+  // Not `arguments`, which is another function's at the call.
+  const isVariable = t.isIdentifier(called) && variables.has(called.name);
+  return isVariable && t.isExpression(body) ? body : undefined;
+}
+
+function isPlain({ node, parent }: Place<t.CallExpression>): boolean {
+  return node.arguments.length === 0 && !t.isUnaryExpression(parent?.node, { operator: 'delete' });
+}

@@ -1,0 +1,144 @@
+import { parse } from '@babel/parser';
+import * as t from '@babel/types';
+import { type Output, print } from './print.ts';
+import { stemOf, type Variable, variablesOf } from './variables.ts';
+
+/**
+ * Gives variables and internal properties short names. What had the same name in the source gets the same short one wherever it can, and a
+ * property that of the variables of its name: `{ text: text }` can be written `{ text }` with short names too, and a compressor finds the
+ * same words in many places.
+ *
+ * Two variables may share a name where neither is hidden by the other at a place where it is used. Properties never share one.
+ */
+export function shorten(
+  program: Output,
+  internal: readonly string[],
+  sourceType: 'module' | 'script',
+): Output {
+  const file = parse(program.code, { sourceType });
+  const found = variablesOf(file);
+  if (found === undefined) return program;
+  const { kept, sites } = propertiesOf(file, new Set(internal));
+  const own = found.variables.filter(({ isPublic }) => !isPublic);
+  const fixed = found.variables.filter(({ isPublic }) => isPublic).map(({ name }) => name);
+  give(groupsOf(own, sites), new Set([...found.free, ...fixed]), kept);
+  t.traverseFast(file, (node) => {
+    if (t.isObjectProperty(node) && !node.computed && t.isIdentifier(node.key)) {
+      node.shorthand = t.isIdentifier(node.value, { name: node.key.name });
+    }
+  });
+  return print(file, program);
+}
+
+/** What gets one short name. */
+interface Group {
+  readonly variables: readonly Variable[];
+  readonly property: readonly t.Identifier[];
+}
+
+/** Which properties the program has: names that stay, and where those are that get another. */
+interface Properties {
+  readonly kept: ReadonlySet<string>;
+  readonly sites: ReadonlyMap<string, readonly t.Identifier[]>;
+}
+
+// An internal property that is also named by a string stays: the string says what it is called. So does one that a text may name.
+function propertiesOf(file: t.File, internal: ReadonlySet<string>): Properties {
+  const sites = new Map<string, t.Identifier[]>();
+  const strings = new Set<string>();
+  const keys = new Set<string>();
+  t.traverseFast(file, (node) => {
+    if (t.isStringLiteral(node)) strings.add(node.value);
+    const key = keyOf(node);
+    if (t.isStringLiteral(key)) keys.add(key.value);
+    if (t.isIdentifier(key)) sites.set(key.name, [...(sites.get(key.name) ?? []), key]);
+  });
+  const isShortened = (name: string) => internal.has(name) && !keys.has(name);
+  return {
+    kept: new Set([...strings, ...[...sites.keys()].filter((name) => !isShortened(name))]),
+    sites: new Map([...sites].filter(([name]) => isShortened(name))),
+  };
+}
+
+/** What names a property: an identifier, or an expression whose value does. */
+function keyOf(node: t.Node): t.Node | undefined {
+  if (t.isMemberExpression(node) || t.isOptionalMemberExpression(node)) {
+    return node.computed && t.isIdentifier(node.property) ? undefined : node.property;
+  }
+  if (t.isProperty(node) || t.isMethod(node)) {
+    const isComputed = 'computed' in node && node.computed === true;
+    return isComputed && t.isIdentifier(node.key) ? undefined : node.key;
+  }
+  return t.isBinaryExpression(node, { operator: 'in' }) && t.isStringLiteral(node.left)
+    ? node.left
+    : undefined;
+}
+
+function groupsOf(variables: readonly Variable[], properties: Properties['sites']): Group[] {
+  const byStem = new Map<string, Variable[][]>();
+  for (const variable of variables) {
+    const groups = byStem.get(stemOf(variable.name)) ?? [];
+    byStem.set(stemOf(variable.name), groups);
+    const fitting = groups.find((group) => group.every((other) => !conflict(variable, other)));
+    if (fitting === undefined) groups.push([variable]);
+    else fitting.push(variable);
+  }
+  for (const name of properties.keys()) if (!byStem.has(name)) byStem.set(name, [[]]);
+  return [...byStem].flatMap(([stem, groups]) =>
+    groups
+      .toSorted((a, b) => siteCount(b) - siteCount(a))
+      .map((group, index) => ({ variables: group, property: (index === 0 && properties.get(stem)) || [] })),
+  );
+}
+
+/** Whether one of two variables would be hidden by the other where it is used, if they had one name. */
+function conflict(a: Variable, b: Variable): boolean {
+  return a.scopes.has(b.scope) || b.scopes.has(a.scope);
+}
+
+// What is used most chooses first. Every group takes the name that has been given most often among those that are free for it: the fewer names
+// there are and the more one is used, the better the text compresses.
+function give(groups: readonly Group[], taken: ReadonlySet<string>, kept: ReadonlySet<string>): void {
+  const names = shortNames(groups.length + kept.size, taken).map((name) => ({
+    name,
+    uses: 0,
+    variables: new Array<Variable>(),
+    isProperty: false,
+  }));
+  for (const { variables, property } of groups.toSorted((a, b) => usesOf(b) - usesOf(a))) {
+    const isProperty = property.length > 0;
+    const free = names.filter(
+      (other) =>
+        !(isProperty && (other.isProperty || kept.has(other.name))) &&
+        !other.variables.some((given) => variables.some((variable) => conflict(variable, given))),
+    );
+    const name = free.reduce((best, other) => (other.uses > best.uses ? other : best));
+    name.uses += usesOf({ variables, property });
+    name.isProperty ||= isProperty;
+    name.variables.push(...variables);
+    for (const site of [...property, ...variables.flatMap(({ sites }) => sites)]) site.name = name.name;
+  }
+}
+
+function usesOf({ variables, property }: Group): number {
+  return siteCount(variables) + property.length;
+}
+
+function siteCount(variables: readonly Variable[]): number {
+  return variables.reduce((sum, { sites }) => sum + sites.length, 0);
+}
+
+// By how often letters come in programs: those of keywords first.
+const letters = [...'etnrioasldcufpmhgvybwkqxzjTSACIPODRNEMLBFVGHUWKYXQZJ$_'];
+
+function shortNames(count: number, taken: ReadonlySet<string>): string[] {
+  const names: string[] = [];
+  for (
+    let ends = [''];
+    names.length < count;
+    ends = ends.flatMap((end) => letters.map((letter) => letter + end))
+  ) {
+    names.push(...ends.filter((name) => t.isValidIdentifier(name) && !taken.has(name)));
+  }
+  return names;
+}
