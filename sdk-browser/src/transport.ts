@@ -26,7 +26,7 @@ export function createTransport(
       const text = bodyOf(events);
       if (!settings.gzip || text.length < gzipCharactersMin || isLeaving() || !globalThis.CompressionStream)
         return text;
-      return new Response(new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
+      return new Response(new Response(text).body?.pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },
     async send({ body, sentAt, clock, dropped, timeoutMs }) {
       const query = new URLSearchParams({
@@ -38,7 +38,7 @@ export function createTransport(
       const target = `${base + settings.eventsPath}?${query}`;
       // Without `keepalive` in fetch there is only the beacon, whose answer nobody hears: it counts as a failure.
       if (isLeaving() && !('keepalive' in Request.prototype) && navigator.sendBeacon?.(target, body)) {
-        throw new Error('unheard');
+        throw new TypeError('unheard');
       }
       const bytes = typeof body === 'string' ? bytesOf(body) : body.byteLength;
       const keepalive = keeps && keepaliveBytes + bytes <= keepaliveBytesMax;

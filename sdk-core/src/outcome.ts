@@ -53,6 +53,8 @@ export function parseObject(text: string): { readonly [name: string]: unknown } 
   }
 }
 
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
+/** Whatever a program without types passes, or an answer holds, becomes a text. */
+export function textOf(value: unknown): string | undefined {
+  if (value == null) return undefined;
+  return value instanceof Date ? value.toISOString() : String(value);
 }

@@ -110,7 +110,7 @@ export function createSender<Body>(
     if (at >= wakeAt) return;
     cancelWake?.();
     wakeAt = at;
-    cancelWake = platform.after(Math.min(inMs, 1e9), () => {
+    cancelWake = platform.after(Math.ceil(Math.min(inMs, 1e9)), () => {
       wakeAt = Infinity;
       pump();
     });

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import { createIds } from './ids.ts';
+import { textOf } from './outcome.ts';
 import type { QueuedEvent } from './queue.ts';
 
 /** What may be said about an event beside its name and props. */
@@ -82,10 +83,4 @@ const timeLabel = '{"occurredAt":"';
 /** `2026-01-31T23:59:59.000`. */
 function isoMs(ms: number): string {
   return new Date(ms).toISOString().slice(0, -1);
-}
-
-/** Whatever a program without types passes here becomes a text. */
-function textOf(value: string | Date | null | undefined): string | undefined {
-  if (value == null) return undefined;
-  return value instanceof Date ? value.toISOString() : String(value);
 }
