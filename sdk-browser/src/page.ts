@@ -11,7 +11,7 @@ export const page: Environment = {
     const hear = ({ type }: Event): void => {
       if (type === 'pagehide') leave(true);
       // A phone may end a hidden page without another word.
-      else if (type === 'visibilitychange' && document.visibilityState === 'hidden') leave(false);
+      else if (type === 'visibilitychange' && document.hidden) leave(false);
       else resume();
     };
     // The last one: back from the browser's cache of pages.
