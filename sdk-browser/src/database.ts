@@ -41,8 +41,7 @@ export function createDatabase(name: string, own: string): Database {
         count.onsuccess = () => {
           for (const row of rows) {
             const [sequence, , , triedAtMs] = row;
-            const isFull = count.result + kept.length >= eventsMax;
-            if (isFull && !triedAtMs && gone.length === 0) return;
+            if (!triedAtMs && gone.length === 0 && count.result + kept.length >= eventsMax) return;
             store.put(row, [own, sequence]);
             kept.push(sequence);
           }

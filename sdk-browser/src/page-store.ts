@@ -64,11 +64,8 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   };
 
   function saveNow(events: readonly KeptEvent[]): number {
-    let room =
-      charactersMax -
-      items()
-        .map((key) => storage[key])
-        .join().length;
+    const stored = items().map((key) => storage[key]);
+    let room = charactersMax - stored.join().length;
     const kept = events.filter((event) => (room -= JSON.stringify(event).length) >= 0);
     return kept.length > 0 && changeItem(kept) ? kept.length : 0;
   }
