@@ -109,10 +109,10 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
     const stored = (await database.read(namespace)) ?? [];
     const events = inOrder([...stored, ...parseEvents(storage[item])]);
     const taken = adopt(events);
-    // Where the queue is full the rest waits for the next page.
-    const gone = events.slice(0, taken.length).map(([sequence]) => sequence);
+    const gone = events.splice(0, taken.length).map(([sequence]) => sequence);
     const moved = (await database.change(taken, gone, namespace)) ?? saveNow(taken) === taken.length;
-    if (moved && taken.length === events.length) delete storage[item];
+    // Where the queue is full the rest waits for the next page.
+    if (moved && events.length === 0) delete storage[item];
   }
 }
 
