@@ -107,12 +107,13 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   async function take(item: string): Promise<void> {
     const namespace = item.slice(prefix.length);
     const stored = (await database.read(namespace)) ?? [];
-    const events = inOrder([...stored, ...parseEvents(storage[item])]);
+    const text = storage[item];
+    const events = inOrder([...stored, ...parseEvents(text)]);
     const taken = adopt(events);
     const gone = events.splice(0, taken.length).map(([sequence]) => sequence);
     const moved = (await database.change(taken, gone, namespace)) ?? saveNow(taken) === taken.length;
-    // Where the queue is full the rest waits for the next page.
-    if (moved && events.length === 0) delete storage[item];
+    // Where the queue is full the rest waits for the next page, and so does what a page that is going has added meanwhile.
+    if (moved && events.length === 0 && storage[item] === text) delete storage[item];
   }
 }
 
