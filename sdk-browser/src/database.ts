@@ -32,6 +32,8 @@ const rowsOf = 'events';
 
 /** Opens nothing until it is used. */
 export function createDatabase(name: string, own: string): Database {
+  let opening: Promise<IDBDatabase> | undefined;
+
   return {
     change: (rows, gone = [], namespace = own) =>
       transact((store) => {
@@ -41,8 +43,7 @@ export function createDatabase(name: string, own: string): Database {
         count.onsuccess = () => {
           for (const row of rows) {
             const [sequence, , , triedAtMs] = row;
-            const isFull = count.result + kept.length >= eventsMax;
-            if (isFull && !triedAtMs && gone.length === 0) return;
+            if (!triedAtMs && gone.length === 0 && count.result + kept.length >= eventsMax) return;
             store.put(row, [own, sequence]);
             kept.push(sequence);
           }
@@ -57,19 +58,18 @@ export function createDatabase(name: string, own: string): Database {
   async function transact<Result>(
     run: (store: IDBObjectStore) => { readonly result: Result },
   ): Promise<Result | undefined> {
+    opening ??= open(name);
     try {
-      const connection = await open(name);
-      const transaction = connection.transaction(rowsOf, 'readwrite');
+      const transaction = (await opening).transaction(rowsOf, 'readwrite');
       const request = run(transaction.objectStore(rowsOf));
-      // When the transaction is done. A page that holds no connection is one that the browser may keep.
-      connection.close();
       await new Promise((resolve, reject) => {
         transaction.oncomplete = resolve;
         transaction.onabort = reject;
       });
       return request.result;
     } catch {
-      return undefined;
+      // The browser may have closed or deleted it: the next call opens it anew.
+      return (opening = undefined);
     }
   }
 }

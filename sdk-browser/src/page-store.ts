@@ -64,11 +64,8 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   };
 
   function saveNow(events: readonly KeptEvent[]): number {
-    let room =
-      charactersMax -
-      items()
-        .map((key) => storage[key])
-        .join().length;
+    const stored = items().map((key) => storage[key]);
+    let room = charactersMax - stored.join().length;
     const kept = events.filter((event) => (room -= JSON.stringify(event).length) >= 0);
     return kept.length > 0 && changeItem(kept) ? kept.length : 0;
   }
@@ -110,12 +107,13 @@ export function createPageStore(name: string, adopt: Adopt): DeviceStore {
   async function take(item: string): Promise<void> {
     const namespace = item.slice(prefix.length);
     const stored = (await database.read(namespace)) ?? [];
-    const events = inOrder([...stored, ...parseEvents(storage[item])]);
+    const text = storage[item];
+    const events = inOrder([...stored, ...parseEvents(text)]);
     const taken = adopt(events);
-    // Where the queue is full the rest waits for the next page.
-    const gone = events.slice(0, taken.length).map(([sequence]) => sequence);
+    const gone = events.splice(0, taken.length).map(([sequence]) => sequence);
     const moved = (await database.change(taken, gone, namespace)) ?? saveNow(taken) === taken.length;
-    if (moved && taken.length === events.length) delete storage[item];
+    // Where the queue is full the rest waits for the next page, and so does what a page that is going has added meanwhile.
+    if (moved && events.length === 0 && storage[item] === text) delete storage[item];
   }
 }
 

@@ -2,7 +2,7 @@ import { type AnyEvents, type EventShapes, type KeptEvent, utf8Bytes } from '@ti
 import { type Client, createClientIn } from './client.ts';
 import type { ClientOptions } from './options.ts';
 import { randomOfCrypto } from './platform.ts';
-import { type Adopt, type DeviceStore, inOrder, parseEvents, untilFull } from './store.ts';
+import { type Adopt, type DeviceStore, inOrder, parseEvents } from './store.ts';
 
 /** What `@react-native-async-storage/async-storage` offers, or anything like it. */
 export interface AsyncStorage {
@@ -79,9 +79,9 @@ function createAppStore(name: string, adopt: Adopt, storage: AsyncStorage | unde
   return {
     async save(events) {
       await ready;
-      const kept = untilFull(events, (event) => !set(event));
+      const full = events.findIndex((event) => !set(event));
       await write();
-      return kept.length;
+      return full < 0 ? events.length : full;
     },
     // Nothing is done here before a call returns: whoever calls this saves what is left by `save`.
     saveNow: () => 0,

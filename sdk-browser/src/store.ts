@@ -22,15 +22,6 @@ export function inOrder(events: readonly KeptEvent[]): KeptEvent[] {
   return [...last.values()].sort((a, b) => a[0] - b[0]);
 }
 
-/** The events before the first that there is no room for. */
-export function untilFull(
-  events: readonly KeptEvent[],
-  isFull: (event: KeptEvent, index: number) => boolean,
-): readonly KeptEvent[] {
-  const full = events.findIndex(isFull);
-  return full < 0 ? events : events.slice(0, full);
-}
-
 /** Whatever else was found there is no event. */
 export function parseEvents(json = '[]'): KeptEvent[] {
   try {

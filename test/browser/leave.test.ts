@@ -64,7 +64,7 @@ describe.skipIf(program === undefined)('in Chromium a page', () => {
   const posts = () => collector.requests.filter(({ path }) => path === '/v1/events');
   const isHidden = (page: Page, hidden: boolean): Promise<unknown> =>
     page.evaluate(
-      `Object.defineProperty(document, 'visibilityState', { value: ${hidden ? "'hidden'" : "'visible'"}, configurable: true }),
+      `Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true }),
        dispatchEvent(new Event('visibilitychange')), null`,
     );
 
