@@ -17,21 +17,19 @@ export type Entry = 'auto' | 'index' | 'lite' | 'react-native' | 'script';
 export async function bundle(entry: Entry, globalName?: string): Promise<Output> {
   const isModule = globalName === undefined;
   const module = await esbuild(entry, {
-    entryPoints: [fileURLToPath(new URL(`../src/${entry}.ts`, import.meta.url))],
+    entryPoints: [pathOf(`../src/${entry}.ts`)],
     format: 'esm',
   });
   const { code, map } = flatten(module);
+  const contents = `${code}\n//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString('base64')}`;
   const flat = await esbuild(entry, {
-    stdin: {
-      contents: `${code}\n//# sourceMappingURL=data:application/json;base64,${Buffer.from(map).toString('base64')}`,
-      resolveDir: process.cwd(),
-    },
+    stdin: { contents, resolveDir: pathOf('../dist') },
     minifySyntax: true,
     ...(isModule ? { format: 'esm' } : { format: 'iife', globalName }),
   });
   const small = await terser(flat, {
     module: isModule,
-    compress: { passes: 2, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+    compress: { passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
   });
   const named = shorten(small, internalNames, isModule ? 'module' : 'script');
   return terser(named, { module: isModule, compress: false });
@@ -39,7 +37,8 @@ export async function bundle(entry: Entry, globalName?: string): Promise<Output>
 
 async function esbuild(entry: Entry, options: BuildOptions): Promise<Output> {
   const { outputFiles } = await build({
-    outfile: `${entry}.js`,
+    // The paths in the source map lead from where the file is published.
+    outfile: pathOf(`../dist/${entry}.js`),
     bundle: true,
     target: 'es2022',
     sourcemap: 'external',
@@ -60,4 +59,8 @@ async function terser({ code, map: content }: Output, options: MinifyOptions): P
     sourceMap: { content },
   });
   return { code: small ?? '', map: typeof map === 'string' ? map : '' };
+}
+
+function pathOf(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
 }

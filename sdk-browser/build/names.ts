@@ -66,7 +66,7 @@ function keyOf(node: t.Node): t.Node | undefined {
     return node.computed && t.isIdentifier(node.property) ? undefined : node.property;
   }
   if (t.isProperty(node) || t.isMethod(node)) {
-    const isComputed = 'computed' in node && node.computed === true;
+    const isComputed = 'computed' in node && node.computed;
     return isComputed && t.isIdentifier(node.key) ? undefined : node.key;
   }
   return t.isBinaryExpression(node, { operator: 'in' }) && t.isStringLiteral(node.left)
@@ -101,7 +101,7 @@ function conflict(a: Variable, b: Variable): boolean {
 function give(groups: readonly Group[], taken: ReadonlySet<string>, kept: ReadonlySet<string>): void {
   const names = shortNames(groups.length + kept.size, taken).map((name) => ({
     name,
-    uses: 0,
+    weight: 0,
     variables: new Array<Variable>(),
     isProperty: false,
   }));
@@ -112,8 +112,8 @@ function give(groups: readonly Group[], taken: ReadonlySet<string>, kept: Readon
         !(isProperty && (other.isProperty || kept.has(other.name))) &&
         !other.variables.some((given) => variables.some((variable) => conflict(variable, given))),
     );
-    const name = free.reduce((best, other) => (other.uses > best.uses ? other : best));
-    name.uses += usesOf({ variables, property });
+    const name = free.reduce((best, other) => (other.weight > best.weight ? other : best));
+    name.weight += usesOf({ variables, property }) + 3 * variables.length;
     name.isProperty ||= isProperty;
     name.variables.push(...variables);
     for (const site of [...property, ...variables.flatMap(({ sites }) => sites)]) site.name = name.name;
@@ -129,16 +129,20 @@ function siteCount(variables: readonly Variable[]): number {
 }
 
 // By how often letters come in programs: those of keywords first.
-const letters = [...'etnrioasldcufpmhgvybwkqxzjTSACIPODRNEMLBFVGHUWKYXQZJ$_'];
+const letters = 'entrsiaoludcmpfhvgybwkqxzjESTAINORCDMLPUFHVBGWKYXQJZ$_';
 
 function shortNames(count: number, taken: ReadonlySet<string>): string[] {
   const names: string[] = [];
-  for (
-    let ends = [''];
-    names.length < count;
-    ends = ends.flatMap((end) => letters.map((letter) => letter + end))
-  ) {
-    names.push(...ends.filter((name) => t.isValidIdentifier(name) && !taken.has(name)));
+  for (let number = 0; names.length < count; number++) {
+    const name = nameOf(number);
+    if (t.isValidIdentifier(name) && !taken.has(name)) names.push(name);
   }
   return names;
+}
+
+// One letter, then two, and so on; the first one changes most.
+function nameOf(number: number): string {
+  const { length } = letters;
+  const first = letters[number % length] ?? '';
+  return number < length ? first : first + nameOf(Math.floor(number / length) - 1);
 }

@@ -25,7 +25,7 @@ export function variablesOf(file: t.File): Variables | undefined {
     parent: file,
     container: file,
     key: 'program',
-  }).setContext() as NodePath<t.Program>;
+  }).setContext();
   const found = new Map<Binding, Found>();
   const free = new Set<string>();
   let looksUpNames = false;
@@ -81,8 +81,7 @@ interface Found {
 // For Babel the name of a declared function or class is in the scope of the function or class.
 function scopeOf(path: NodePath<t.Identifier>): Scope {
   const isName =
-    path.key === 'id' &&
-    (path.parentPath?.isFunctionDeclaration() === true || path.parentPath?.isClassDeclaration() === true);
+    path.key === 'id' && (t.isFunctionDeclaration(path.parent) || t.isClassDeclaration(path.parent));
   return isName ? path.scope.parent : path.scope;
 }
 

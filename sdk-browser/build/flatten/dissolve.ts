@@ -96,13 +96,7 @@ function namesIn({ node }: Place): string[] {
 function declare(part: Part | undefined, value: Member['value']): t.Statement {
   const id = t.identifier(part?.variable ?? '');
   const declaration = t.isObjectMethod(value)
-    ? t.functionDeclaration(
-        id,
-        value.params as t.FunctionDeclaration['params'],
-        value.body,
-        value.generator,
-        value.async,
-      )
+    ? t.functionDeclaration(id, value.params, value.body, value.generator, value.async)
     : t.variableDeclaration(part?.isFixed === true ? 'const' : 'let', [t.variableDeclarator(id, value)]);
   declaration.loc = value.loc ?? null;
   return declaration;
@@ -123,7 +117,7 @@ function takeApart(program: Program, place: Place, parts: ReadonlyMap<string, Pa
     const part = parts.get(property.key.name);
     const { value } = property;
     const isSame = part?.isFixed === true && t.isIdentifier(value) && steady(program, value) !== undefined;
-    if (!isSame) return [t.variableDeclarator(value as t.VariableDeclarator['id'], valueOf(part))];
+    if (!isSame) return [t.variableDeclarator(value, valueOf(part))];
     rename(program, value.name, part.variable);
     return [];
   });

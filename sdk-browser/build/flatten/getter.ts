@@ -1,5 +1,5 @@
 import * as t from '@babel/types';
-import { callOf, isPlaceOf, type Place, type Program, replace, steady } from './program.ts';
+import { callOf, isPlaceOf, listOf, type Place, type Program, replace, steady } from './program.ts';
 
 /**
  * Puts what a function says in the place of its calls, where that is no more than the call: `const isClosed = () => closed` is the variable
@@ -8,12 +8,11 @@ import { callOf, isPlaceOf, type Place, type Program, replace, steady } from './
 export function getter(program: Program): boolean {
   for (const [name, { declarations, reads }] of program.variables) {
     const by = declarations[0]?.by;
-    const value =
-      isPlaceOf(by, t.isVariableDeclarator) && t.isIdentifier(by.node.id)
-        ? valueOf(program, by.node.init)
-        : undefined;
-    if (by === undefined || value === undefined || reads.length === 0) continue;
-    if (steady(program, t.identifier(name)) === undefined) continue;
+    if (!isPlaceOf(by, t.isVariableDeclarator) || !t.isIdentifier(by.node.id) || reads.length === 0) continue;
+    const value = valueOf(program, by.node.init);
+    // What is declared in the head of a loop sees the variables of the head as they were at first.
+    const isStatement = by.parent !== undefined && listOf(by.parent) !== undefined;
+    if (value === undefined || !isStatement || steady(program, t.identifier(name)) === undefined) continue;
     const calls = reads.map(callOf).filter((call) => call !== undefined);
     if (calls.length < reads.length || !calls.every(isPlain)) continue;
     for (const call of calls) replace(call, t.cloneNode(value));

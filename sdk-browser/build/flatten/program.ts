@@ -50,35 +50,31 @@ export function look(file: t.File): Program {
     places.push(place);
     return true;
   });
-  const variables = new Map<
-    string,
-    {
-      declarations: Variable['declarations'][number][];
-      writes: Place<t.Identifier>[];
-      reads: Place<t.Identifier>[];
-    }
-  >();
-  const names = new Set<string>();
-  for (const place of places) {
-    if (!isPlaceOf(place, t.isIdentifier)) continue;
-    const { node, parent } = place;
-    names.add(node.name);
-    if (parent === undefined || !isVariable(node, parent.node, parent.parent?.node)) continue;
-    const variable = variables.get(node.name) ?? { declarations: [], writes: [], reads: [] };
-    variables.set(node.name, variable);
-    const { role, by, as } = roleOf(place);
-    if (role === 'declares') variable.declarations.push({ by, as });
-    else variable[role].push(place);
-  }
+  const names = new Set(places.map(({ node }) => (t.isIdentifier(node) ? node.name : '')));
   return {
     places,
-    variables,
+    variables: variablesIn(places),
     fresh(name) {
       const unique = freshIn(names, name);
       names.add(unique);
       return unique;
     },
   };
+}
+
+function variablesIn(places: readonly Place[]): ReadonlyMap<string, Variable> {
+  const variables = new Map<string, { [use in keyof Variable]: Variable[use][number][] }>();
+  for (const place of places) {
+    if (!isPlaceOf(place, t.isIdentifier)) continue;
+    const { node, parent } = place;
+    if (parent === undefined || !isVariable(node, parent.node, parent.parent?.node)) continue;
+    const variable = variables.get(node.name) ?? { declarations: [], writes: [], reads: [] };
+    variables.set(node.name, variable);
+    const { role, by, as } = roleOf(place);
+    if (role === 'declarations') variable.declarations.push({ by, as });
+    else variable[role].push(place);
+  }
+  return variables;
 }
 
 /** Visits a node and all in it, as long as the visitor wants to go deeper. */
@@ -107,7 +103,7 @@ export function isWithin(place: Place | undefined, node: t.Node): boolean {
 
 /** What a variable, a part of a pattern or a member is there for: who it is declared by, or whether it is written or read. */
 export function roleOf(place: Place): {
-  role: 'declares' | 'writes' | 'reads';
+  role: keyof Variable;
   by: Place;
   as: 'name' | 'other';
 } {
@@ -122,7 +118,7 @@ export function roleOf(place: Place): {
     (t.isClass(node) && at.key === 'id') ||
     (t.isCatchClause(node) && at.key === 'param') ||
     (t.isModuleSpecifier(node) && !t.isExportSpecifier(node));
-  if (declares) return { role: 'declares', by, as };
+  if (declares) return { role: 'declarations', by, as };
   const writes =
     (t.isAssignmentExpression(node) && at.key === 'left') ||
     t.isUpdateExpression(node) ||
@@ -160,8 +156,8 @@ export function rename({ variables }: Program, name: string, to: string): void {
 }
 
 /**
- * The variable of a name, where it has one value from the moment on when it is declared. What reads it before fails, so nobody does: esbuild
- * makes `var` of what was `const` in a module; other `var` can be read before, and there is no such.
+ * The variable of a name, if it has one value from its declaration on. What reads it before that fails, so no working program does. That is not so for
+ * `var`, but those of the module itself are esbuild's: they were `const` and classes.
  */
 export function steady({ variables }: Program, node: t.Node | null | undefined): Variable | undefined {
   const variable = t.isIdentifier(node) ? variables.get(node.name) : undefined;

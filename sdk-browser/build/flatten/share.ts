@@ -61,7 +61,7 @@ function canGo(program: Program, { params, generator }: t.FunctionDeclaration, p
   if (params.some((other) => t.isRestElement(other))) return false;
   if (t.isIdentifier(parameter)) return steady(program, parameter) !== undefined;
   if (!t.isObjectPattern(parameter) && !t.isArrayPattern(parameter)) return false;
-  return generator !== true && params.every((other) => other === parameter || t.isIdentifier(other));
+  return !generator && params.every((other) => other === parameter || t.isIdentifier(other));
 }
 
 /** The block, or the program, in which a variable that never changes is visible. */

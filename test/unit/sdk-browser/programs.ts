@@ -1,3 +1,4 @@
+import { runInThisContext } from 'node:vm';
 import type { Output } from '../../../sdk-browser/build/print.ts';
 
 /** A program as a step of the build gets it: the text is its own source. */
@@ -5,13 +6,13 @@ export function asOutput(code: string): Output {
   return { code, map: JSON.stringify({ version: 3, sources: [], names: [], mappings: '' }) };
 }
 
+type See = (see: (...values: unknown[]) => void) => void;
+
 /** What a program says with `seen(…)`, in order, and how it fails. */
 export async function runProgram(code: string): Promise<readonly unknown[]> {
   const seen: unknown[] = [];
   try {
-    const run = new Function('seen', `'use strict';\n${code}`) as (
-      see: (...values: unknown[]) => void,
-    ) => void;
+    const run = runInThisContext(`(function (seen) { 'use strict';\n${code}\n})`) as See;
     run((...values) => seen.push(values));
   } catch (error) {
     seen.push(error instanceof Error ? error.name : error);
