@@ -4,7 +4,7 @@
  */
 export const internalNames = `
   another after arm begun busy order save tried full sample learn best bytesOf elapsed exists line measure monotonic pressure restated retryAfter serverMs
-  adopt bytes ended first fits floorMs forget held isClosed keep list lose news next pump queuedAt refusal release saved sequence
+  adopt bytes ended first fits floorMs forget held members isClosed json keep list lose news next pump queuedAt refusal release saved sequence
   stamped store tell triedAt trying untell waiting
   atMs clock delivery listen readNote writeNote openStore queuedAtMs resume save saveAll saveNow stop triedAtMs
 `

@@ -1,4 +1,6 @@
+import { brotliCompressSync } from 'node:zlib';
 import { parse } from '@babel/parser';
+import { generate } from '@babel/generator';
 import * as t from '@babel/types';
 import { type Output, print } from './print.ts';
 import { stemOf, type Variable, variablesOf } from './variables.ts';
@@ -21,12 +23,13 @@ export function shorten(
   const { kept, sites } = propertiesOf(file, new Set(internal));
   const own = found.variables.filter(({ isPublic }) => !isPublic);
   const fixed = found.variables.filter(({ isPublic }) => isPublic).map(({ name }) => name);
-  give(groupsOf(own, sites), new Set([...found.free, ...fixed]), kept);
-  t.traverseFast(file, (node) => {
-    if (t.isObjectProperty(node) && !node.computed && t.isIdentifier(node.key)) {
-      node.shorthand = t.isIdentifier(node.value, { name: node.key.name });
-    }
-  });
+  const groups = groupsOf(own, sites);
+  const taken = new Set([...found.free, ...fixed]);
+  const ways = Array.from({ length: attempts }, (_, attempt) => choose(groups, taken, kept, attempt));
+  write(
+    file,
+    smallest(ways, (names) => compressedBytes(write(file, names))),
+  );
   return print(file, program);
 }
 
@@ -96,16 +99,30 @@ function conflict(a: Variable, b: Variable): boolean {
   return a.scopes.has(b.scope) || b.scopes.has(a.scope);
 }
 
-// What is used most chooses first. Every group takes the name that has been given most often among those that are free for it: the fewer names
-// there are and the more one is used, the better the text compresses.
-function give(groups: readonly Group[], taken: ReadonlySet<string>, kept: ReadonlySet<string>): void {
+type Names = ReadonlyMap<Group, string>;
+
+/** What compresses best is a matter of luck: so many ways to give the names are tried. */
+const attempts = 64;
+
+// What is used most chooses first, more or less: each attempt has an order of its own. Every group takes the name that has been given most often
+// among those that are free for it: the fewer names there are and the more one is used, the better the text compresses.
+function choose(
+  groups: readonly Group[],
+  taken: ReadonlySet<string>,
+  kept: ReadonlySet<string>,
+  attempt: number,
+): Names {
+  const chosen = new Map<Group, string>();
+  const chance = createChance(attempt);
+  const ranks = new Map(groups.map((group) => [group, usesOf(group) * (1 + (attempt && 0.4 * chance()))]));
   const names = shortNames(groups.length + kept.size, taken).map((name) => ({
     name,
     weight: 0,
     variables: new Array<Variable>(),
     isProperty: false,
   }));
-  for (const { variables, property } of groups.toSorted((a, b) => usesOf(b) - usesOf(a))) {
+  for (const group of groups.toSorted((a, b) => (ranks.get(b) ?? 0) - (ranks.get(a) ?? 0))) {
+    const { variables, property } = group;
     const isProperty = property.length > 0;
     const free = names.filter(
       (other) =>
@@ -116,8 +133,38 @@ function give(groups: readonly Group[], taken: ReadonlySet<string>, kept: Readon
     name.weight += usesOf({ variables, property }) + 3 * variables.length;
     name.isProperty ||= isProperty;
     name.variables.push(...variables);
-    for (const site of [...property, ...variables.flatMap(({ sites }) => sites)]) site.name = name.name;
+    chosen.set(group, name.name);
   }
+  return chosen;
+}
+
+/** Evenly in [0, 1), the same for the same seed (Park and Miller's minimal standard generator). */
+function createChance(seed: number): () => number {
+  let state = seed + 1;
+  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+}
+
+function smallest<Value>(values: readonly Value[], sizeOf: (value: Value) => number): Value {
+  const sizes = values.map(sizeOf);
+  const index = sizes.indexOf(Math.min(...sizes));
+  const value = values[index];
+  if (value === undefined) throw new Error('there is nothing to choose from');
+  return value;
+}
+
+function write(file: t.File, names: Names): t.File {
+  for (const [{ property, variables }, name] of names)
+    for (const site of [...property, ...variables.flatMap(({ sites }) => sites)]) site.name = name;
+  t.traverseFast(file, (node) => {
+    if (t.isObjectProperty(node) && !node.computed && t.isIdentifier(node.key)) {
+      node.shorthand = t.isIdentifier(node.value, { name: node.key.name });
+    }
+  });
+  return file;
+}
+
+function compressedBytes(file: t.File): number {
+  return brotliCompressSync(generate(file, { minified: true }).code).length;
 }
 
 function usesOf({ variables, property }: Group): number {

@@ -5,7 +5,7 @@ import type { DroppedEvents } from './wire/index.ts';
 export interface Batch {
   /** Ascends: the order in which they were begun. */
   readonly order: number;
-  events: QueuedEvent[];
+  members: QueuedEvent[];
   /** Of its body, about: what decides when it is full. */
   bytes: number;
   /** It was sent: nothing joins it any more. */
@@ -23,19 +23,19 @@ export interface BatchLimits {
 
 /** Whether `moreBytes` would be too many. An event larger than `batchBytesMax` goes alone. */
 export function isFull(
-  { events, bytes }: Batch,
+  { members, bytes }: Batch,
   { batchEventsMax, batchBytesMax }: BatchLimits,
   moreBytes = 0,
 ): boolean {
-  return events.length >= batchEventsMax || bytes + moreBytes >= batchBytesMax;
+  return members.length >= batchEventsMax || bytes + moreBytes >= batchBytesMax;
 }
 
 /** Two halves, in order. Precondition: at least two events. */
 export function halve(batch: Batch): Batch[] {
-  const middle = batch.events.length >> 1;
+  const middle = batch.members.length >> 1;
   return [
-    { ...batch, events: batch.events.slice(0, middle) },
-    { ...batch, events: batch.events.slice(middle), dropped: undefined },
+    { ...batch, members: batch.members.slice(0, middle) },
+    { ...batch, members: batch.members.slice(middle), dropped: undefined },
   ];
 }
 

@@ -75,17 +75,17 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
   function track(name: string, props?: object, trackOptions: TrackOptions = {}): void {
     const now = clock.now();
     counters.queued++;
-    let text: string;
+    let json: string;
     let reason: LossReason | undefined;
     let message: string | undefined;
     try {
-      text = serialise(now, name, props, trackOptions);
+      json = serialise(now, name, props, trackOptions);
     } catch (error) {
-      text = JSON.stringify({ name: typeof name === 'string' ? name : '' });
+      json = JSON.stringify({ name: typeof name === 'string' ? name : '' });
       reason = 'invalid';
       message = (error as Partial<Error> | null)?.message;
     }
-    const bytes = platform.bytesOf(text);
+    const bytes = platform.bytesOf(json);
     if (isClosed()) reason ??= 'closed';
     if (bytes > settings.eventBytesMax) reason ??= 'too_large';
     while (!reason && !queue.fits(bytes)) {
@@ -93,11 +93,11 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
       if (oldest) sender.lose('queue_full', [oldest]);
       else reason = 'queue_full';
     }
-    if (reason) return lose(reason, [{ text }], { message });
+    if (reason) return lose(reason, [{ json }], { message });
     // The first event sets the timer; from there to a full batch there is nothing to decide.
     const isFirstOrLast = queue.push({
       sequence: queue.number(),
-      text,
+      json,
       bytes,
       queuedAt: clock.elapsed(),
       stamped: trackOptions.occurredAt == null,
@@ -114,14 +114,14 @@ export function createDelivery<Body>(platform: Platform<Body>, settings: Deliver
     const elapsedAt = (serverMs: number): number => Math.min(now, serverMs + offsetMs);
     const adopted: KeptEvent[] = [];
     for (const [, ...kept] of events) {
-      const [text, queuedAtMs, triedAtMs] = kept;
-      const bytes = platform.bytesOf(text);
+      const [json, queuedAtMs, triedAtMs] = kept;
+      const bytes = platform.bytesOf(json);
       if (isClosed() || !queue.fits(bytes)) break;
       counters.queued++;
       adopted.push([adoptions, ...kept]);
       queue.push({
         sequence: adoptions++,
-        text,
+        json,
         bytes,
         queuedAt: elapsedAt(queuedAtMs),
         stamped: false,

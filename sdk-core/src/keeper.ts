@@ -136,8 +136,8 @@ export function createKeeper(
 
 function toKept(events: readonly QueuedEvent[], clock: Clock): KeptEvent[] {
   const offsetMs = clock.serverMs() - clock.elapsed();
-  return events.map(({ sequence, text, queuedAt, triedAt }) => {
-    const kept = [sequence, text, queuedAt + offsetMs] as const;
+  return events.map(({ sequence, json, queuedAt, triedAt }) => {
+    const kept = [sequence, json, queuedAt + offsetMs] as const;
     return triedAt === undefined ? kept : [...kept, triedAt + offsetMs];
   });
 }

@@ -8,8 +8,8 @@ export interface QueuedEvent {
   /** Ascends within a client among the events that were tracked: the order of `track()`; and among those that were adopted. */
   readonly sequence: number;
   /** The event as JSON. */
-  readonly text: string;
-  /** UTF-8 bytes of `text`. */
+  readonly json: string;
+  /** UTF-8 bytes of `json`. */
   readonly bytes: number;
   /** When it was tracked, in elapsed time (milliseconds; see clock.ts). */
   readonly queuedAt: number;
@@ -74,29 +74,29 @@ export function createQueue(
       let last = batches.at(-1);
       if (!last || last.tried || isFull(last, limits, bytes)) {
         if (last) full?.(last, batches.length);
-        batches.push((last = { order: begun++, events: [], bytes: 0 }));
+        batches.push((last = { order: begun++, members: [], bytes: 0 }));
       }
-      last.events.push(event);
+      last.members.push(event);
       // One more for the comma.
       last.bytes += bytes + 1;
       held.events++;
       held.bytes += bytes;
-      return last.events.length === 1 || isFull(last, limits);
+      return last.members.length === 1 || isFull(last, limits);
     },
     number: () => sequence++,
     next: () => sequence,
     fits: (bytes) => held.events < limits.queueEventsMax && held.bytes + bytes <= limits.queueBytesMax,
     shift() {
-      const batch = batches.find(({ tried, events }) => !tried && events.length > 0);
+      const batch = batches.find(({ tried, members }) => !tried && members.length > 0);
       if (!batch) return undefined;
-      const [first, ...others] = batch.events;
-      batch.events = others;
+      const [first, ...others] = batch.members;
+      batch.members = others;
       return first;
     },
     release(events) {
       held.events -= events.length;
       for (const { bytes } of events) held.bytes -= bytes;
     },
-    list: () => batches.flatMap(({ events }) => events),
+    list: () => batches.flatMap(({ members }) => members),
   };
 }

@@ -46,7 +46,7 @@ export interface Reporter {
   /** Counts events that are lost and tells of them. */
   readonly lose: (
     reason: LossReason,
-    events: readonly { readonly text: string }[],
+    events: readonly { readonly json: string }[],
     refusal?: Partial<Refusal>,
   ) => void;
   readonly tell: (report: Report) => void;
@@ -83,7 +83,7 @@ export function createReporter(
 
   function lose(
     reason: LossReason,
-    events: readonly { readonly text: string }[],
+    events: readonly { readonly json: string }[],
     refusal?: Partial<Refusal>,
   ): void {
     const { length } = events;
@@ -97,7 +97,7 @@ export function createReporter(
         ...refusal,
         kind: 'lost',
         reason,
-        events: events.map(({ text }) => JSON.parse(text) as SentEvent),
+        events: events.map(({ json }) => JSON.parse(json) as SentEvent),
       });
     }
   }

@@ -101,7 +101,7 @@ export function createSender<Body>(
   /** In how many milliseconds it could go, were there no wait. */
   function dueInMs(batch: Batch): number {
     if (batch.tried || batch !== batches.at(-1) || isHurried() || isFull(batch, settings)) return 0;
-    return (batch.events[0]?.queuedAt ?? 0) + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
+    return (batch.members[0]?.queuedAt ?? 0) + settings.lingerMs * lingerStretch(pressure) - clock.elapsed();
   }
 
   /** A timer that rings too early sets itself anew: cheaper than a new one for every change. */
@@ -139,15 +139,15 @@ export function createSender<Body>(
 
   /** Rejects where there was no whole answer. */
   async function attempt(batch: Batch): Promise<Reply | null | undefined> {
-    const { events, dropped } = batch;
-    if (events.length === 0) return undefined;
-    const untried = events.filter(({ triedAt }) => triedAt === undefined);
+    const { members, dropped } = batch;
+    if (members.length === 0) return undefined;
+    const untried = members.filter(({ triedAt }) => triedAt === undefined);
     for (const event of untried) event.triedAt = clock.elapsed();
     await keeper.trying(untried);
 
     // The same bytes on every attempt, unless the clock was set back.
     clock.now();
-    const body = await platform.encode(events.map((event) => restate(event, clock)));
+    const body = await platform.encode(members.map((event) => restate(event, clock)));
 
     // Meanwhile the answer to another request may have asked for quiet, or the batch may be nobody's any more.
     if (!batches.includes(batch) || platform.monotonic() < quietUntil) return null;
@@ -160,21 +160,21 @@ export function createSender<Body>(
     const now = clock.elapsed();
     const isExpired = ({ triedAt, queuedAt }: QueuedEvent): boolean =>
       triedAt === undefined ? now - queuedAt > settings.untriedLifeMs : now - triedAt > settings.triedLifeMs;
-    const { events } = batch;
-    const expired = events.filter(isExpired);
+    const { members } = batch;
+    const expired = members.filter(isExpired);
     // What was packed is not from here on: what is noted of an event must stay.
-    batch.events = events.filter((event) => !isExpired(event));
+    batch.members = members.filter((event) => !isExpired(event));
     if (expired.length > 0) lose('expired', expired);
   }
 
   function settle(batch: Batch, reply: Reply | undefined): void {
     const outcome = judge(reply, clock.serverMs());
     const { floorMs, results, refusal } = outcome;
-    const { events, dropped } = batch;
+    const { members, dropped } = batch;
     if (reply) pressure = Number(reply.pressure);
     // With a sample none is due until a step has made it worthless. Without an answer the network may be another one now: ask again.
     if (!reply || clock.best()) probed = false;
-    if (floorMs !== undefined && events.length > 0) {
+    if (floorMs !== undefined && members.length > 0) {
       failures++;
       const waitMs = Math.max(floorMs, backoffMs(failures, platform.random, settings));
       keepQuiet(floorMs, waitMs);
@@ -184,14 +184,14 @@ export function createSender<Body>(
     }
     failures = 0;
     const isTooLarge = refusal?.status === 413;
-    const isSplit = isTooLarge && events.length > 1;
+    const isSplit = isTooLarge && members.length > 1;
     batches.splice(batches.indexOf(batch), 1, ...(isSplit ? halve(batch) : []));
     // An old object would keep the young ones alive until V8 looks at all of them.
-    batch.events = [];
-    if (results) stored(events, results);
+    batch.members = [];
+    if (results) stored(members, results);
     else if (!isSplit) {
       reporter.untell(dropped);
-      lose(isTooLarge ? 'too_large' : 'rejected', events, refusal);
+      lose(isTooLarge ? 'too_large' : 'rejected', members, refusal);
     }
   }
 

@@ -46,9 +46,9 @@ export function createSerialiser(random: () => number): Serialiser {
 /** The event's text; with a new `occurredAt`, down to the millisecond, where the clock was set back since we stamped it. */
 export function restate(event: QueuedEvent, clock: Clock): string {
   const at = event.stamped ? clock.restated(event.queuedAt) : undefined;
-  if (at === undefined) return event.text;
+  if (at === undefined) return event.json;
   const restated = timeLabel + isoMs(at);
-  return restated < event.text ? restated + event.text.slice(restated.length) : event.text;
+  return restated < event.json ? restated + event.json.slice(restated.length) : event.json;
 }
 
 /** Bytes of a text in UTF-8. */

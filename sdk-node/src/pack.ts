@@ -18,9 +18,9 @@ const batchesUnpacked = 3;
  * come back as often as they are asked for.
  */
 export function packBatch(batch: Batch, batches: number): void {
-  if (batches <= batchesUnpacked || !batch.events.every(isPlain)) return;
+  if (batches <= batchesUnpacked || !batch.members.every(isPlain)) return;
   // A closure made here would hold on to the events.
-  Object.defineProperty(batch, 'events', unpackLater(pack(batch.events)));
+  Object.defineProperty(batch, 'members', unpackLater(pack(batch.members)));
 }
 
 /** Never sent, and numbered without a gap. */
@@ -38,7 +38,7 @@ function pack(events: readonly QueuedEvent[]): PackedEvents {
   };
   let end = 0;
   for (const [index, event] of events.entries()) {
-    end += packed.texts.write(event.text, end);
+    end += packed.texts.write(event.json, end);
     packed.ends[index] = end;
     packed.queuedAt[index] = event.queuedAt;
     packed.stamped[index] = event.stamped ? 1 : 0;
@@ -54,7 +54,7 @@ function unpackLater({ firstSequence, texts, ends, queuedAt, stamped }: PackedEv
         const start = ends[index - 1] ?? 0;
         return {
           sequence: firstSequence + index,
-          text: texts.toString('utf8', start, end),
+          json: texts.toString('utf8', start, end),
           bytes: end - start,
           queuedAt: queuedAt[index] ?? 0,
           stamped: stamped[index] === 1,
@@ -62,7 +62,7 @@ function unpackLater({ firstSequence, texts, ends, queuedAt, stamped }: PackedEv
         };
       }),
     set(this: Batch, events: QueuedEvent[]) {
-      Object.defineProperty(this, 'events', { value: events, writable: true, configurable: true });
+      Object.defineProperty(this, 'members', { value: events, writable: true, configurable: true });
     },
   };
 }

@@ -401,7 +401,7 @@ describe('the end', () => {
     for (const name of ['a', 'b', 'c']) rig.delivery.track(name);
     await rig.pass(25);
     const left = rig.delivery.stop();
-    expect(left.map(({ text }) => (JSON.parse(text) as SentEvent).name)).toEqual(['a', 'b', 'c']);
+    expect(left.map(({ json }) => (JSON.parse(json) as SentEvent).name)).toEqual(['a', 'b', 'c']);
     rig.delivery.lose('closed', left);
     await rig.pass(10_000);
     expect(rig.attempts).toHaveLength(1);

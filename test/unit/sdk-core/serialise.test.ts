@@ -62,7 +62,7 @@ describe('an event as text', () => {
 
   test('is restated to an earlier time only, and only where the stamp is ours', () => {
     const text = createSerialiser(createChance(1).next)(now, 'n', { a: 1 }, { id: 'x' });
-    const event = { sequence: 0, text, bytes: 0, queuedAt: 0, stamped: true, triedAt: undefined };
+    const event = { sequence: 0, json: text, bytes: 0, queuedAt: 0, stamped: true, triedAt: undefined };
     const clockAt = (at: number | undefined) => ({ restated: () => at }) as Pick<Clock, 'restated'> as Clock;
     expect(restate(event, clockAt(undefined))).toBe(text);
     expect(restate(event, clockAt(now + 5_000))).toBe(text);

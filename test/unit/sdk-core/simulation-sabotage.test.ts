@@ -31,8 +31,8 @@ describe('the simulation catches', () => {
       const halve: typeof real.halve = (batch) => {
         const [first, second] = real.halve(batch);
         return [
-          { order: 0, bytes: 0, events: first?.events.slice(1) ?? [] },
-          second ?? { order: 0, bytes: 0, events: [] },
+          { order: 0, bytes: 0, members: first?.members.slice(1) ?? [] },
+          second ?? { order: 0, bytes: 0, members: [] },
         ];
       };
       return { ...real, halve };

@@ -126,9 +126,9 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       store: persistent ? store : undefined,
       ended(events) {
         for (const event of events) {
-          if (ended.has(event.sequence)) fail(`met its end twice: ${event.text}`);
+          if (ended.has(event.sequence)) fail(`met its end twice: ${event.json}`);
           ended.add(event.sequence);
-          track(event.text)?.ends.push('ended');
+          track(event.json)?.ends.push('ended');
         }
       },
     };
@@ -194,7 +194,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       const found = sabotage.kept?.(store.crash()) ?? store.crash();
       const safe = new Set(found.map(([, text]) => idOf(text)));
       for (const event of delivery.pending()) {
-        const id = idOf(event.text);
+        const id = idOf(event.json);
         const fact = tracked.get(id);
         if (!fact || safe.has(id)) continue;
         fact.maybeLostByCrash = true;
@@ -260,7 +260,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
     tracked.set(id, fact);
     const size = name === 'large' ? chance.pick([900, 1_600, 2_600]) : chance.integer(0, 200);
     life.delivery.track(name, { pad: 'x'.repeat(size) }, { id, occurredAt: callersTime });
-    const taken = life.delivery.pending().some(({ text }) => text.includes(JSON.stringify(id)));
+    const taken = life.delivery.pending().some(({ json }) => json.includes(JSON.stringify(id)));
     if (!taken && fact.ends.length !== 1) fail(`not taken, but told ${fact.ends.length} times`);
     life.check();
   }
