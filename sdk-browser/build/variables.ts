@@ -36,7 +36,7 @@ export function variablesOf(file: t.File): Variables | undefined {
     Identifier(path) {
       if (!isVariable(path.node, path.parent, path.parentPath?.parent)) return;
       const from = scopeOf(path);
-      const binding = bindingOf(from, path.node.name);
+      const binding = from.getBinding(path.node.name);
       if (binding === undefined) {
         free.add(path.node.name);
         return;
@@ -78,18 +78,9 @@ interface Found {
   readonly scopes: Set<Scope>;
 }
 
-// For Babel the name of a declared function or class is in the scope of the function or class.
+// For Babel the name of a declared function is in the scope of the function.
 function scopeOf(path: NodePath<t.Identifier>): Scope {
-  const isName =
-    path.key === 'id' && (t.isFunctionDeclaration(path.parent) || t.isClassDeclaration(path.parent));
-  return isName ? path.scope.parent : path.scope;
-}
-
-// For Babel a declared class has a second variable of its name inside. Both have the same value: here they are one.
-function bindingOf(from: Scope, name: string): Binding | undefined {
-  const binding = from.getBinding(name);
-  const isInner = binding?.kind === 'local' && binding.path.isClassDeclaration();
-  return isInner ? bindingOf(binding.scope.parent, name) : binding;
+  return path.key === 'id' && t.isFunctionDeclaration(path.parent) ? path.scope.parent : path.scope;
 }
 
 function isPublic({ scope, path }: Binding): boolean {

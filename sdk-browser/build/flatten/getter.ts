@@ -9,7 +9,7 @@ export function getter(program: Program): boolean {
   for (const [name, { declarations, reads }] of program.variables) {
     const by = declarations[0]?.by;
     if (!isPlaceOf(by, t.isVariableDeclarator) || !t.isIdentifier(by.node.id) || reads.length === 0) continue;
-    const value = valueOf(program, by.node.init);
+    const value = valueOf(program, by.node);
     // What is declared in the head of a loop sees the variables of the head as they were at first.
     const isStatement = by.parent !== undefined && listOf(by.parent) !== undefined;
     if (value === undefined || !isStatement || steady(program, t.identifier(name)) === undefined) continue;
@@ -21,12 +21,13 @@ export function getter(program: Program): boolean {
   return false;
 }
 
-function valueOf({ variables }: Program, node: t.Node | null | undefined): t.Expression | undefined {
+function valueOf({ variables }: Program, { id, init: node }: t.VariableDeclarator): t.Expression | undefined {
   if (!t.isArrowFunctionExpression(node) || node.async || node.params.length > 0) return undefined;
   const { body } = node;
   const called = t.isCallExpression(body) && body.arguments.length === 0 ? body.callee : body;
+  if (!t.isIdentifier(called) || t.isIdentifier(id, { name: called.name })) return undefined;
   // Not `arguments`, which is another function's at the call.
-  const isVariable = t.isIdentifier(called) && variables.has(called.name);
+  const isVariable = variables.get(called.name)?.declarations.length === 1;
   return isVariable && t.isExpression(body) ? body : undefined;
 }
 

@@ -64,6 +64,15 @@ describe('A variable', () => {
     expect(code).toContain('export const kept = 1');
   });
 
+  test('has not the name of one that is exported', () => {
+    const { code } = shorten(
+      asOutput('export const e = 1; const value = e + 1; export { value };'),
+      internal,
+      'module',
+    );
+    expect(code).toMatch(/const e = 1;\s*const [^e] = e \+ 1/);
+  });
+
   test('of a whole script keeps its name, which others see', async () => {
     const code = await shortened(
       'var tidemark = (() => { const create = 1; return { create }; })(); seen(tidemark);',
