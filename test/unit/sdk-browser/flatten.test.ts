@@ -496,6 +496,16 @@ describe('A name for something else', () => {
     expect(flat).not.toContain('second');
   });
 
+  test('is removed where it is undefined for ever', async () => {
+    const flat = await flattened(`
+      function make(full) { return { add: (list) => { full?.(list); seen({ full }, full ?? list.length); } }; }
+      const made = make(void 0);
+      made.add([1, 2]);
+    `);
+    expect(flat).not.toContain('let full');
+    expect(flat).not.toContain('const full');
+  });
+
   test('stays where one of both changes', async () => {
     await flattened('let a = 1; const b = a; a = 2; let c = b; c++; seen(a, b, c);');
   });
