@@ -28,7 +28,7 @@ export function createTransport(
         return text;
       return new Response(new Response(text).body?.pipeThrough(new CompressionStream('gzip'))).arrayBuffer();
     },
-    async send({ body, sentAt, clock, dropped, timeoutMs }) {
+    async send({ body, sentAt, clock, dropped }) {
       const query = new URLSearchParams({
         key: settings.key,
         sentAt,
@@ -45,7 +45,7 @@ export function createTransport(
       keeps = true;
       if (keepalive) keepaliveBytes += bytes;
       try {
-        return await request(target, timeoutMs, { method: 'POST', body, keepalive });
+        return await request(target, { method: 'POST', body, keepalive });
       } catch (error) {
         keeps = !keepalive;
         throw error;
@@ -53,22 +53,22 @@ export function createTransport(
         if (keepalive) keepaliveBytes -= bytes;
       }
     },
-    time: (timeoutMs) => request(base + settings.timePath, timeoutMs),
+    time: () => request(base + settings.timePath),
     another: () => isLeaving() && keepaliveBytes < keepaliveBytesMax / 2,
   };
-}
 
-async function request(target: string, timeoutMs: number, init?: RequestInit): Promise<Reply> {
-  const response = await fetch(target, {
-    ...init,
-    headers: { 'content-type': 'text/plain' },
-    credentials: 'omit',
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  return {
-    status: response.status,
-    retryAfter: response.headers.get('retry-after'),
-    pressure: response.headers.get('tidemark-pressure'),
-    body: await response.text(),
-  };
+  async function request(target: string, init?: RequestInit): Promise<Reply> {
+    const response = await fetch(target, {
+      ...init,
+      headers: { 'content-type': 'text/plain' },
+      credentials: 'omit',
+      signal: AbortSignal.timeout(settings.requestTimeoutMs),
+    });
+    return {
+      status: response.status,
+      retryAfter: response.headers.get('retry-after'),
+      pressure: response.headers.get('tidemark-pressure'),
+      body: await response.text(),
+    };
+  }
 }

@@ -30,10 +30,10 @@ export interface Platform<Body = string> {
   readonly store?: Store | undefined;
   /** Told of events that met their end, one way or the other: there is room again. */
   readonly ended?: (events: readonly QueuedEvent[]) => void;
-  /** `POST /v1/events`. Settles within `timeoutMs`; rejects when there was no whole answer. Starts at once: `sentAt` is now. */
+  /** `POST /v1/events`. Settles within `requestTimeoutMs`; rejects when there was no whole answer. Starts at once: `sentAt` is now. */
   readonly send: (attempt: Attempt<Body>) => Promise<Reply>;
   /** `GET /v1/time`, in the same way. */
-  readonly time: (timeoutMs: number) => Promise<Reply>;
+  readonly time: () => Promise<Reply>;
 }
 
 /** One try to send one batch. `sentAt`, `clock` and `dropped` belong in the query, so that the body stays the same on every try. */
@@ -43,7 +43,6 @@ export interface Attempt<Body = string> {
   readonly clock: ClientClock | undefined;
   /** Events given up before this batch was made, for the collector to count. The same on every try. */
   readonly dropped: DroppedEvents | undefined;
-  readonly timeoutMs: number;
 }
 
 /** An HTTP answer, whatever its status. */

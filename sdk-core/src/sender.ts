@@ -123,7 +123,7 @@ export function createSender<Body>(
 
   async function probe(): Promise<void> {
     probed = true;
-    const reply = await clock.measure(() => platform.time(settings.requestTimeoutMs)).catch(() => undefined);
+    const reply = await clock.measure(() => platform.time()).catch(() => undefined);
     // A collector that is full or closing asks for quiet here too. Whatever else is wrong with this path must not hold back events.
     keepQuiet(judge(reply, clock.serverMs()).floorMs);
   }
@@ -151,9 +151,7 @@ export function createSender<Body>(
 
     // Meanwhile the answer to another request may have asked for quiet, or the batch may be nobody's any more.
     if (!batches.includes(batch) || platform.monotonic() < quietUntil) return null;
-    return clock.measure((sentAt) =>
-      platform.send({ body, sentAt, clock: clock.best(), dropped, timeoutMs: settings.requestTimeoutMs }),
-    );
+    return clock.measure((sentAt) => platform.send({ body, sentAt, clock: clock.best(), dropped }));
   }
 
   function dropExpired(batch: Batch): void {

@@ -11,6 +11,8 @@ export interface TransportOptions {
   /** Sockets at most. */
   readonly connections: number;
   readonly gzip: boolean;
+  /** Milliseconds one request may take. */
+  readonly requestTimeoutMs: number;
   /** false: every batch says that this clock is the collector's. */
   readonly correctClock: boolean;
 }
@@ -25,6 +27,7 @@ export function createTransport({
   key,
   connections,
   gzip,
+  requestTimeoutMs,
   correctClock,
 }: TransportOptions): Transport & { close(): Promise<void> } {
   const pool = new Pool(url.origin, {
@@ -37,27 +40,21 @@ export function createTransport({
 
   return {
     encode: encoder.encode,
-    async send({ body, sentAt, clock, dropped, timeoutMs }: Attempt<EncodedBody>) {
+    async send({ body, sentAt, clock, dropped }: Attempt<EncodedBody>) {
       const reply = await request(
         'POST',
         `${paths.events}?${query(sentAt, correctClock ? clock : noOffset, dropped)}`,
-        timeoutMs,
         body,
       );
       // Anything else may have been answered before the body was read, and it may still be on its way.
       if (reply.status === 200) encoder.recycle(body);
       return reply;
     },
-    time: (timeoutMs) => request('GET', paths.time, timeoutMs),
+    time: () => request('GET', paths.time),
     close: () => pool.destroy(),
   };
 
-  async function request(
-    method: 'GET' | 'POST',
-    path: string,
-    timeoutMs: number,
-    body?: EncodedBody,
-  ): Promise<Reply> {
+  async function request(method: 'GET' | 'POST', path: string, body?: EncodedBody): Promise<Reply> {
     const answer = await pool.request({
       method,
       path: prefix + path,
@@ -66,7 +63,7 @@ export function createTransport({
         ...(body?.isGzip && { 'content-encoding': 'gzip' }),
       },
       body: body?.bytes ?? null,
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(requestTimeoutMs),
     });
     return {
       status: answer.statusCode,

@@ -71,9 +71,9 @@ async function runSession(chance: Chance): Promise<{ ours: SessionTimes; naive: 
     after: (delayMs, run) => time.after(delayMs, run),
     bytesOf: utf8Bytes,
     encode: bodyOf,
-    time: (timeoutMs) => link(timeoutMs, 200, () => '{'),
-    send: ({ body, sentAt, clock, timeoutMs }) =>
-      link(timeoutMs, body.length, (receivedAtMs) => {
+    time: () => link(200, () => '{'),
+    send: ({ body, sentAt, clock }) =>
+      link(body.length, (receivedAtMs) => {
         const receivedAt = BigInt(Math.round(receivedAtMs * 1_000));
         const correction = clockOffset({
           sentAt: parseTime(sentAt),
@@ -98,7 +98,6 @@ async function runSession(chance: Chance): Promise<{ ours: SessionTimes; naive: 
     ...deliveryDefaults,
     lingerMs: 1_000,
     batchBytesMax: 48_000,
-    requestTimeoutMs: 30_000,
   });
 
   for (let at = 0; at < lengthMs; at += -Math.log(1 - chance.next()) * 5_000) {
@@ -157,6 +156,8 @@ function planSteps(
   plan(chance.between(0, lengthMs), (errorMs) => (isPutRight ? chance.between(-50, 50) - errorMs : aside));
 }
 
+const requestTimeoutMs = 30_000;
+
 /**
  * A way to the server. A connection that rested for ten seconds is made anew and costs two round trips before the request leaves. A slow
  * uplink is busy for a third of the time, for half a minute or so: a request then waits behind other traffic, which its answer does not.
@@ -168,9 +169,9 @@ function createLink(time: VirtualTime, chance: Chance, isOffline: () => boolean)
   let isBusy = chance.happens(1 / 3);
   let busyUntil = 0;
 
-  return (timeoutMs: number, bytes: number, answer: (receivedAtMs: number) => string): Promise<Reply> =>
+  return (bytes: number, answer: (receivedAtMs: number) => string): Promise<Reply> =>
     new Promise((resolve, reject) => {
-      time.after(timeoutMs, () => reject(new Error('timeout')));
+      time.after(requestTimeoutMs, () => reject(new Error('timeout')));
       if (isOffline()) return;
       const connectMs = time.now() < connectedUntil ? 0 : 2 * roundTripMs;
       const queueMs = isSlow && busy() ? exponential(7_000) : 0;

@@ -61,18 +61,15 @@ export function createNetwork(
   chance: Chance,
   collector: ModelCollector,
   weather: () => Weather,
+  timeoutMs: number,
   watch: NetworkWatch,
 ): Network {
   return {
-    send: (attempt) => exchange(attempt, attempt.timeoutMs, (at) => collector.post(attempt.body, at)),
-    time: (timeoutMs) => exchange(undefined, timeoutMs, (at) => collector.time(at)),
+    send: (attempt) => exchange(attempt, (at) => collector.post(attempt.body, at)),
+    time: () => exchange(undefined, (at) => collector.time(at)),
   };
 
-  function exchange(
-    attempt: Attempt | undefined,
-    timeoutMs: number,
-    answer: (receivedAt: number) => Reply,
-  ): Promise<Reply> {
+  function exchange(attempt: Attempt | undefined, answer: (receivedAt: number) => Reply): Promise<Reply> {
     watch.started(attempt);
     return new Promise((resolve, reject) => {
       let over = false;

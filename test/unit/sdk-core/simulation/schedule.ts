@@ -106,7 +106,10 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
     let quietUntil = -Infinity;
     const ended = new Set<number>();
     const store = createModelStore(time, chance);
-    const network = createNetwork(time, chance, collector, () => weather, { started, replied });
+    const network = createNetwork(time, chance, collector, () => weather, settings.requestTimeoutMs, {
+      started,
+      replied,
+    });
     const whileAlive = (reply: Promise<Reply>): Promise<Reply> =>
       new Promise((resolve, reject) => {
         reply.then(
@@ -122,7 +125,7 @@ export async function runSchedule(seed: number, sabotage: Sabotage = {}): Promis
       bytesOf: utf8Bytes,
       encode: (events) => (chance.happens(0.5) ? bodyOf(events) : Promise.resolve(bodyOf(events))),
       send: (attempt) => whileAlive(network.send(attempt)),
-      time: (timeoutMs) => whileAlive(network.time(timeoutMs)),
+      time: () => whileAlive(network.time()),
       store: persistent ? store : undefined,
       ended(events) {
         for (const event of events) {
