@@ -3,6 +3,7 @@ import { type BuildOptions, build } from 'esbuild';
 import { type MinifyOptions, minify } from 'terser';
 import { flatten } from './flatten/flatten.ts';
 import { internalNames } from './internal-names.ts';
+import knownNames from './known-names.json' with { type: 'json' };
 import { shorten } from './names.ts';
 import type { Output } from './print.ts';
 
@@ -15,6 +16,16 @@ export type Entry = 'auto' | 'index' | 'lite' | 'react-native' | 'script';
  * @param globalName For a plain script file: the variable that holds what the entry exports. Without it: an ES module.
  */
 export async function bundle(entry: Entry, globalName?: string): Promise<Output> {
+  const { small, isModule } = await bundleUnnamed(entry, globalName);
+  const named = shorten(small, internalNames, isModule ? 'module' : 'script', knownNames);
+  return terser(named, { module: isModule, compress: false });
+}
+
+/** The same before the names are given. */
+export async function bundleUnnamed(
+  entry: Entry,
+  globalName?: string,
+): Promise<{ readonly small: Output; readonly isModule: boolean }> {
   const isModule = globalName === undefined;
   const module = await esbuild(entry, {
     entryPoints: [pathOf(`../src/${entry}.ts`)],
@@ -31,8 +42,7 @@ export async function bundle(entry: Entry, globalName?: string): Promise<Output>
     module: isModule,
     compress: { passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
   });
-  const named = shorten(small, internalNames, isModule ? 'module' : 'script');
-  return terser(named, { module: isModule, compress: false });
+  return { small, isModule };
 }
 
 async function esbuild(entry: Entry, options: BuildOptions): Promise<Output> {

@@ -16,25 +16,61 @@ export function shorten(
   program: Output,
   internal: readonly string[],
   sourceType: 'module' | 'script',
+  known: KnownNames = {},
 ): Output {
+  const naming = createNaming(program, internal, sourceType);
+  if (naming === undefined) return program;
+  const [some, others] = [naming.choose(known), naming.choose({})];
+  return naming.print(naming.bytes(some) < naming.bytes(others) ? some : others);
+}
+
+/** Short names, by what has them: a name of the source, with a number where several groups have that. */
+export type KnownNames = Readonly<Record<string, string>>;
+
+/** A program whose names may be tried. */
+export interface Naming {
+  readonly groups: readonly Group[];
+  /** The known names, where they are free; for all else what probably compresses well. */
+  choose(known: KnownNames): Names;
+  /** Whether a group could have this name beside the names of the others. */
+  isFree(names: Names, group: Group, name: string): boolean;
+  /** So many has the program with these names when it is compressed, nearly. */
+  bytes(names: Names): number;
+  print(names: Names): Output;
+}
+
+export type Names = ReadonlyMap<Group, string>;
+
+/** `undefined`: no name may be changed. */
+export function createNaming(
+  program: Output,
+  internal: readonly string[],
+  sourceType: 'module' | 'script',
+): Naming | undefined {
   const file = parse(program.code, { sourceType });
   const found = variablesOf(file);
-  if (found === undefined) return program;
+  if (found === undefined) return undefined;
   const { kept, sites } = propertiesOf(file, new Set(internal));
   const own = found.variables.filter(({ isPublic }) => !isPublic);
   const fixed = found.variables.filter(({ isPublic }) => isPublic).map(({ name }) => name);
   const groups = groupsOf(own, sites);
   const taken = new Set([...found.free, ...fixed]);
-  const ways = Array.from({ length: attempts }, (_, attempt) => choose(groups, taken, kept, attempt));
-  write(
-    file,
-    smallest(ways, (names) => compressedBytes(write(file, names))),
-  );
-  return print(file, program);
+  return {
+    groups,
+    choose: (known) => choose(groups, taken, kept, known),
+    isFree: (names, group, name) =>
+      !taken.has(name) &&
+      !(group.property.length > 0 && kept.has(name)) &&
+      ![...names].some(([other, given]) => given === name && other !== group && meet(group, other)),
+    bytes: (names) => compressedBytes(write(file, names)),
+    print: (names) => print(write(file, names), program),
+  };
 }
 
 /** What gets one short name. */
-interface Group {
+export interface Group {
+  /** See KnownNames. */
+  readonly key: string;
   readonly variables: readonly Variable[];
   readonly property: readonly t.Identifier[];
 }
@@ -90,7 +126,11 @@ function groupsOf(variables: readonly Variable[], properties: Properties['sites'
   return [...byStem].flatMap(([stem, groups]) =>
     groups
       .toSorted((a, b) => siteCount(b) - siteCount(a))
-      .map((group, index) => ({ variables: group, property: (index === 0 && properties.get(stem)) || [] })),
+      .map((group, index) => ({
+        key: index === 0 ? stem : `${stem} ${index}`,
+        variables: group,
+        property: (index === 0 && properties.get(stem)) || [],
+      })),
   );
 }
 
@@ -99,57 +139,40 @@ function conflict(a: Variable, b: Variable): boolean {
   return a.scopes.has(b.scope) || b.scopes.has(a.scope);
 }
 
-type Names = ReadonlyMap<Group, string>;
+/** Whether two groups cannot have the same name. */
+function meet(some: Group, others: Group): boolean {
+  if (some.property.length > 0 && others.property.length > 0) return true;
+  return some.variables.some((variable) => others.variables.some((other) => conflict(variable, other)));
+}
 
-/** What compresses best is a matter of luck: so many ways to give the names are tried. */
-const attempts = 64;
-
-// What is used most chooses first, more or less: each attempt has an order of its own. Every group takes the name that has been given most often
-// among those that are free for it: the fewer names there are and the more one is used, the better the text compresses.
+// What is used most chooses first. Every group takes the name that has been given most often among those that are free for it: the fewer names
+// there are and the more one is used, the better the text compresses.
 function choose(
   groups: readonly Group[],
   taken: ReadonlySet<string>,
   kept: ReadonlySet<string>,
-  attempt: number,
+  known: KnownNames,
 ): Names {
   const chosen = new Map<Group, string>();
-  const chance = createChance(attempt);
-  const ranks = new Map(groups.map((group) => [group, usesOf(group) * (1 + (attempt && 0.4 * chance()))]));
   const names = shortNames(groups.length + kept.size, taken).map((name) => ({
     name,
     weight: 0,
-    variables: new Array<Variable>(),
-    isProperty: false,
+    groups: new Array<Group>(),
   }));
-  for (const group of groups.toSorted((a, b) => (ranks.get(b) ?? 0) - (ranks.get(a) ?? 0))) {
-    const { variables, property } = group;
-    const isProperty = property.length > 0;
+  const isKnown = (group: Group): number => (group.key in known ? 1 : 0);
+  for (const group of groups.toSorted((a, b) => isKnown(b) - isKnown(a) || usesOf(b) - usesOf(a))) {
     const free = names.filter(
-      (other) =>
-        !(isProperty && (other.isProperty || kept.has(other.name))) &&
-        !other.variables.some((given) => variables.some((variable) => conflict(variable, given))),
+      (name) =>
+        !(group.property.length > 0 && kept.has(name.name)) &&
+        !name.groups.some((other) => meet(group, other)),
     );
-    const name = free.reduce((best, other) => (other.weight > best.weight ? other : best));
-    name.weight += usesOf({ variables, property }) + 3 * variables.length;
-    name.isProperty ||= isProperty;
-    name.variables.push(...variables);
+    const heaviest = free.reduce((best, name) => (name.weight > best.weight ? name : best));
+    const name = free.find((one) => one.name === known[group.key]) ?? heaviest;
+    name.weight += usesOf(group) + 3 * group.variables.length;
+    name.groups.push(group);
     chosen.set(group, name.name);
   }
   return chosen;
-}
-
-/** Evenly in [0, 1), the same for the same seed (Park and Miller's minimal standard generator). */
-function createChance(seed: number): () => number {
-  let state = seed + 1;
-  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
-}
-
-function smallest<Value>(values: readonly Value[], sizeOf: (value: Value) => number): Value {
-  const sizes = values.map(sizeOf);
-  const index = sizes.indexOf(Math.min(...sizes));
-  const value = values[index];
-  if (value === undefined) throw new Error('there is nothing to choose from');
-  return value;
 }
 
 function write(file: t.File, names: Names): t.File {

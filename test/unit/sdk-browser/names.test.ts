@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { shorten } from '../../../sdk-browser/build/names.ts';
+import { createNaming, type KnownNames, shorten } from '../../../sdk-browser/build/names.ts';
 import { asOutput, runProgram } from './programs.ts';
 
 const internal = ['sequence', 'queuedAt', 'after', 'store', 'constructorOf'];
@@ -152,4 +152,38 @@ test('Other properties keep their names, whatever variables they come from and g
 test('The names are the same every time', () => {
   const code = 'const a = (event, queue) => ({ sequence: event, queue }); seen(a(1, 2).sequence);';
   expect(shorten(asOutput(code), internal, 'module')).toEqual(shorten(asOutput(code), internal, 'module'));
+});
+
+describe('A name that is known', () => {
+  const code = `
+    const f = (event, queue) => ({ sequence: event, queue }), g = (queue, other) => [queue, other];
+    seen(f(1, 2).sequence, g(3, 4));
+  `;
+
+  /** The names that are chosen, by what has them; with them the program does what it did before. */
+  async function chosen(known: KnownNames): Promise<ReadonlyMap<string, string>> {
+    const naming = createNaming(asOutput(code), internal, 'module');
+    if (naming === undefined) throw new Error('no name may be changed');
+    const names = naming.choose(known);
+    expect(await runProgram(naming.print(names).code)).toEqual(await runProgram(code));
+    return new Map([...names].map(([{ key }, name]) => [key, name]));
+  }
+
+  test('is given where it is free', async () => {
+    const names = await chosen({ queue: 'r', event: 'n', sequence: 'n' });
+    expect([names.get('queue'), names.get('event'), names.get('sequence')]).toEqual(['r', 'n', 'n']);
+  });
+
+  test('is not given where another would be hidden, nor that of a global or of another property', async () => {
+    const names = await chosen({ event: 'e', queue: 'e', other: 'e', f: 'seen', sequence: 'queue' });
+    expect([names.get('event'), names.get('queue')].filter((name) => name === 'e')).toHaveLength(1);
+    expect(names.get('f')).not.toBe('seen');
+    expect(names.get('sequence')).not.toBe('queue');
+  });
+
+  test('is not taken for that of something else that is not known', async () => {
+    const names = await chosen({ other: 'e' });
+    expect(names.get('other')).toBe('e');
+    expect(names.get('queue')).not.toBe('e');
+  });
 });
