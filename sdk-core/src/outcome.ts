@@ -28,20 +28,25 @@ const passing = new Set([401, 403, 408, 425, 429]);
 const lockedMs = 60_000;
 
 /**
- * Judges an answer; without one it is to be tried again. A 200 counts only with the collector's own body: hotel networks answer 200 to everything, and to take that for
+ * Judges an answer; without one it is to be tried again, and likewise where its members cannot become texts or numbers (`{"code":{"toString":1}}`):
+ * what threw here would end the loop. A 200 counts only with the collector's own body: hotel networks answer 200 to everything, and to take that for
  * an acknowledgement would lose the batch.
  */
 export function judge(reply: Reply | undefined, nowMs: number): Outcome {
-  if (!reply) return { floorMs: 0 };
-  const { status } = reply;
-  const { results, code, detail, retryAfterMs: askedMs } = parseObject(reply.body);
-  if (status === 200 && Array.isArray(results) && results.every(Boolean)) return { results };
-  const refusal = { status, code: textOf(code), message: textOf(detail) };
-  if (status < 400 || status > 499 || passing.has(status)) {
-    const floorMs = retryAfterMs(reply.retryAfter, askedMs, nowMs);
-    return { refusal, floorMs: status === 401 || status === 403 ? Math.max(floorMs, lockedMs) : floorMs };
+  try {
+    // Without an answer this throws as well.
+    const { status, body, retryAfter } = reply as Reply;
+    const { results, code, detail, retryAfterMs: askedMs } = parseObject(body);
+    if (status === 200 && Array.isArray(results) && results.every(Boolean)) return { results };
+    const refusal = { status, code: textOf(code), message: textOf(detail) };
+    if (status < 400 || status > 499 || passing.has(status)) {
+      const floorMs = retryAfterMs(retryAfter, askedMs, nowMs);
+      return { refusal, floorMs: status === 401 || status === 403 ? Math.max(floorMs, lockedMs) : floorMs };
+    }
+    return { refusal };
+  } catch {
+    return { floorMs: 0 };
   }
-  return { refusal };
 }
 
 /** The members of a JSON object; none where the text is something else. */

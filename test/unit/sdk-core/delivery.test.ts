@@ -168,6 +168,23 @@ describe('an attempt that fails', () => {
   });
 });
 
+describe('an answer that cannot be read', () => {
+  test.each(['code', 'detail', 'retryAfterMs'])(
+    'for its %s counts as none, and what waits is sent',
+    async (name) => {
+      const rig = createRig();
+      rig.answer = (_, index) =>
+        index === 0
+          ? { status: 503, body: JSON.stringify({ [name]: { toString: 1, valueOf: 1 } }) }
+          : ok(rig.time);
+      rig.delivery.track('a');
+      await rig.pass(60_000);
+      expect(rig.attempts).toHaveLength(2);
+      expect(rig.delivery.counters).toMatchObject({ queued: 1, sent: 1, dropped: {} });
+    },
+  );
+});
+
 describe('what is too large', () => {
   test('is halved until it fits, without a wait, and in order', async () => {
     const rig = createRig({ batchEventsMax: 8 });
