@@ -13,12 +13,12 @@ import type { EventResult } from './wire/index.ts';
 /**
  * The loop. A batch whose outcome is unknown is sent anew, with the same events, until the collector has said what became of each:
  *
- *     queue → (linger, or full) → batch → attempt ─ stored, refused → end
- *                                    ▲        └──── later, split ─┐
- *                                    └────────────────────────────┘
+ *     batch → (linger, or full) → attempt ─ stored, refused → end
+ *                                 ▲    └─── later, split ─┐
+ *                                 └───────────────────────┘
  *
- * What must stay true: every event is either in the queue or in one of the batches, or has met its end, once. There is one wait for all
- * (`quietUntil`): nothing is sent before it is over. `pump` is the only place where a request begins.
+ * What must stay true: every event is in exactly one batch of the queue, or has met its end, once. There is one wait for all (`quietUntil`):
+ * nothing is sent before it is over. `pump` is the only place where a request begins.
  */
 export interface Sender {
   /** Begins what may begin now, else sets the timer. */
